@@ -179,7 +179,12 @@ class Cipher::Engine {
 };
 
 Cipher::Cipher(Mode mode, const Key& key)
-    : mode_(mode), engine_(std::make_unique<Engine>(traits(mode).algorithm, key)) {}
+    : mode_(mode), engine_(std::make_unique<Engine>(traits(mode).algorithm, key)) {
+  // Picks the fast implementations; without it the portable ones run. A second call costs nothing.
+  if (sodium_init() < 0) {
+    throw std::bad_alloc();
+  }
+}
 Cipher::~Cipher() = default;
 Cipher::Cipher(Cipher&&) noexcept = default;
 Cipher& Cipher::operator=(Cipher&&) noexcept = default;

@@ -57,7 +57,7 @@ class NonceCounter {
 // Not for use by two threads at once.
 class Cipher {
  public:
-  // Throws std::bad_alloc when the crypto library gives no context; nothing else ever throws.
+  // Throws std::bad_alloc when a crypto library cannot be set up; nothing else ever throws.
   Cipher(Mode mode, const Key& key);
   ~Cipher();
   Cipher(Cipher&&) noexcept;
