@@ -19,8 +19,8 @@ struct HoldLimits {
 };
 
 // One FIFO per SSRC, so that a speaker blocks nobody else. Every item that goes in comes out
-// through exactly one of: `release`, `expire`, `drop`, or the eviction callback of `push`. The callbacks must not
-// use the queue.
+// through exactly one of: `release`, `expire`, `drop`, or the eviction callback of `push`. The
+// callbacks must not use the queue.
 template <class Handle> class HoldQueue {
  public:
   // What a packet costs beyond its bytes, so that a flood of tiny ones meets the caps as well.

@@ -59,12 +59,10 @@ struct Player {
       }
     }
   }
-  bool in_order() const {
-    return std::is_sorted(played.begin(), played.end());
-  }
+  bool in_order() const { return std::is_sorted(played.begin(), played.end()); }
 };
 
-}  // namespace
+} // namespace
 
 TEST(ReorderQueue, InOrderGoesStraightThrough) {
   Player run;
