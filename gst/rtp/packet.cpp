@@ -9,7 +9,7 @@ constexpr std::size_t round_up_to_words(std::size_t bytes) noexcept {
   return (bytes + 3) & ~std::size_t{3};
 }
 
-} // namespace
+}  // namespace
 
 Result<Packet, PacketError> parse_packet(ByteSpan packet) noexcept {
   const auto header = parse_header(packet);
@@ -78,4 +78,4 @@ std::size_t write_packet(const PacketParts& parts, MutableByteSpan out) noexcept
   return size;
 }
 
-} // namespace discord::rtp
+}  // namespace discord::rtp
