@@ -11,7 +11,7 @@ struct KnownAnswer {
   std::string_view shape;
   std::string_view key;
   std::string_view datagram;
-  std::string_view payload; // RTP: extension and padding removed; RTCP: behind the 8 clear bytes
+  std::string_view payload;  // RTP: extension and padding removed; RTCP: behind the 8 clear bytes
 };
 
 inline constexpr KnownAnswer known_answers[] = {
@@ -150,4 +150,4 @@ inline constexpr KnownAnswer known_answers[] = {
      "0005ec180c00000500011234000000210000000000000000"},
 };
 
-} // namespace discord::test
+}  // namespace discord::test

@@ -35,7 +35,7 @@ void check(const OpenedRtp& opened, MutableByteSpan datagram) {
   std::fill(opened.payload.begin(), opened.payload.end(), std::uint8_t{0xEE});
 }
 
-} // namespace
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0 || size > 4096) {
@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     check(*opened, sealed);
   } else if (opened.error() == OpenError::not_authentic) {
-    std::abort(); // what was sealed here is authentic, however malformed
+    std::abort();  // what was sealed here is authentic, however malformed
   } else if (rtp::parse_packet(input).ok()) {
     std::abort();
   }

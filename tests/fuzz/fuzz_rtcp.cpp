@@ -38,7 +38,7 @@ struct Reader {
   void operator()(const UnknownRtcp& p) const { touch(p.body); }
 };
 
-} // namespace
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   CompoundReader reader(ByteSpan(data, size));
@@ -51,7 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       std::abort();
     }
     if (++packets > size / 4 + 1) {
-      std::abort(); // each packet takes at least its header
+      std::abort();  // each packet takes at least its header
     }
   }
   return 0;

@@ -3,9 +3,9 @@
 #include "rtp/classify.hpp"
 #include "rtp/discovery.hpp"
 
+#include <gtest/gtest.h>
 #include <cstdlib>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 using namespace discord;
@@ -45,7 +45,7 @@ nlohmann::json shared_cases(const std::string& kind) {
   return out;
 }
 
-} // namespace
+}  // namespace
 
 TEST(Classify, LengthComesBeforeTheVersionBits) {
   EXPECT_EQ(classify(*from_hex("8000000000000000")), DatagramKind::keepalive_echo);

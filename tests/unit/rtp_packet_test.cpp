@@ -3,9 +3,9 @@
 #include "rtp/packet.hpp"
 #include "rtp/unwrap.hpp"
 
+#include <gtest/gtest.h>
 #include <cstdlib>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -39,10 +39,11 @@ std::map<int, std::string> elements_of(const char* hex, WalkEnd* end = nullptr) 
   return out;
 }
 
-constexpr const char* plain_header = "8078123401020304"
-                                     "0005ec18";
+constexpr const char* plain_header =
+    "8078123401020304"
+    "0005ec18";
 
-} // namespace
+}  // namespace
 
 TEST(Header, WritesAndReadsEveryField) {
   Header h = some_header();
@@ -103,8 +104,9 @@ TEST(Packet, WriterRefusesImpossibleParts) {
 }
 
 TEST(Packet, PurePaddingGivesAnEmptyPayload) {
-  const auto packet = parse_packet(*from_hex("a0781234010203040005ec18000002"
-                                             "03"));
+  const auto packet =
+      parse_packet(*from_hex("a0781234010203040005ec18000002"
+                             "03"));
   ASSERT_TRUE(packet.ok()) << "four bytes, the last three are padding and one is payload";
   EXPECT_EQ(packet->payload.size(), 1u);
   const auto pure = parse_packet(*from_hex("a0781234010203040005ec18000003"));
@@ -128,7 +130,8 @@ TEST(Packet, PaddingMayNotEatTheExtension) {
 }
 
 TEST(Packet, AnUnknownProfileIsSkippedByItsLength) {
-  const auto packet = parse_packet(*from_hex("90781234010203040005ec1810000001aabbccdd0102"));
+  const Bytes bytes = *from_hex("90781234010203040005ec1810000001aabbccdd0102");
+  const auto packet = parse_packet(bytes);
   ASSERT_TRUE(packet.ok());
   EXPECT_EQ(packet->profile, 0x1000);
   EXPECT_EQ(to_hex(packet->payload), "0102");

@@ -28,7 +28,7 @@ template <class T> T only(const Bytes& bytes) {
 
 const ReportBlock block{388120, 12, -5, 0x00011234, 33, 0x89ABCDEF, 0x00010000};
 
-} // namespace
+}  // namespace
 
 TEST(Rtcp, ReceiverReportRoundTrip) {
   Bytes out(64);
@@ -88,22 +88,24 @@ TEST(Rtcp, SdesTextOfEveryLengthModuloFour) {
 }
 
 TEST(Rtcp, SdesWithSeveralChunks) {
-  const Bytes bytes = *from_hex("82ca0006"
-                                "00000001"
-                                "01016100"
-                                "00000002"
-                                "01026263"
-                                "020064ff"
-                                "00000000");
+  const Bytes bytes = *from_hex(
+      "82ca0006"
+      "00000001"
+      "01016100"
+      "00000002"
+      "01026263"
+      "020064ff"
+      "00000000");
   // The second chunk: CNAME "bc", an empty NAME, then an item of 255 bytes that are not there.
   CompoundReader reader(bytes);
   EXPECT_EQ(reader.next().error(), RtcpError::bad_body);
-  const Bytes good = *from_hex("82ca0005"
-                               "00000001"
-                               "01016100"
-                               "00000002"
-                               "01026263"
-                               "00000000");
+  const Bytes good = *from_hex(
+      "82ca0005"
+      "00000001"
+      "01016100"
+      "00000002"
+      "01026263"
+      "00000000");
   const auto sdes = only<SourceDescription>(good);
   std::string all;
   sdes.for_each_item([&](std::uint32_t ssrc, std::uint8_t, ByteSpan text) {
@@ -129,34 +131,38 @@ TEST(Rtcp, ByeWithAndWithoutReason) {
 }
 
 TEST(Rtcp, AppFeedbackAndUnknownTypes) {
-  const Bytes app = *from_hex("83cc0003"
-                              "00000007"
-                              "74657374"
-                              "01020304");
+  const Bytes app = *from_hex(
+      "83cc0003"
+      "00000007"
+      "74657374"
+      "01020304");
   const auto a = only<App>(app);
   EXPECT_EQ(a.subtype, 3);
   EXPECT_EQ(a.ssrc, 7u);
   EXPECT_EQ(std::string(a.name.begin(), a.name.end()), "test");
   EXPECT_EQ(to_hex(a.data), "01020304");
-  const Bytes nack = *from_hex("81cd0003"
-                               "00000001"
-                               "00000002"
-                               "00050001");
+  const Bytes nack = *from_hex(
+      "81cd0003"
+      "00000001"
+      "00000002"
+      "00050001");
   const auto f = only<RtcpFeedback>(nack);
   EXPECT_EQ(f.type, 205);
   EXPECT_EQ(f.format, 1);
   EXPECT_EQ(f.sender_ssrc, 1u);
   EXPECT_EQ(f.media_ssrc, 2u);
   EXPECT_EQ(to_hex(f.control), "00050001");
-  const Bytes xr = *from_hex("80cf0001"
-                             "00000001");
+  const Bytes xr = *from_hex(
+      "80cf0001"
+      "00000001");
   EXPECT_EQ(only<UnknownRtcp>(xr).type, 207);
 }
 
 TEST(Rtcp, PaddingBelongsToTheLastPacketOnly) {
-  const Bytes good = *from_hex("a0c90002"
-                               "00000001"
-                               "00000004");
+  const Bytes good = *from_hex(
+      "a0c90002"
+      "00000001"
+      "00000004");
   EXPECT_EQ(only<ReceiverReport>(good).ssrc, 1u);
   EXPECT_EQ(refusal("a0c90002"
                     "00000001"

@@ -55,7 +55,7 @@ const Bytes payload = {0x78, 1, 2, 3, 4, 5};
 const Bytes elements = {0x10, 0xB0, 0x90, 0x02};
 const std::uint32_t csrc[] = {0x11111111, 0x22222222};
 
-} // namespace
+}  // namespace
 
 class EveryMode : public testing::TestWithParam<Mode> {};
 INSTANTIATE_TEST_SUITE_P(Modes, EveryMode, testing::ValuesIn(all_modes),
@@ -269,7 +269,7 @@ TEST(Cipher, PlaintextThatWasNeverAuthenticIsGone) {
   parts.header = some_header();
   parts.payload = payload;
   Bytes datagram = seal(cipher, parts);
-  datagram[datagram.size() - 5] ^= 1; // the tag's last byte
+  datagram[datagram.size() - 5] ^= 1;  // the tag's last byte
   ASSERT_EQ(cipher.open_rtp(datagram).error(), OpenError::not_authentic);
   EXPECT_EQ(to_hex(ByteSpan(datagram).subspan(12, payload.size())), "000000000000");
 }

@@ -3,10 +3,10 @@
 #include "tests/data/transport_known_answers.hpp"
 #include "transport/cipher.hpp"
 
+#include <gtest/gtest.h>
 #include <cctype>
 #include <cstdlib>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 using namespace discord;
@@ -45,7 +45,7 @@ std::vector<Vector> vectors() {
   return out;
 }
 
-} // namespace
+}  // namespace
 
 class TransportVector : public testing::TestWithParam<Vector> {};
 
