@@ -16,9 +16,9 @@ inline constexpr std::uint8_t speaker_id = 9;
 // follows from the word count alone.
 enum class WalkEnd {
   complete,
-  stopped,   // id 15, "stop here" by the RFC
-  illegal,   // id 0 with a length
-  overrun,   // an element claims more than there is
+  stopped,  // id 15, "stop here" by the RFC
+  illegal,  // id 0 with a length
+  overrun,  // an element claims more than there is
 };
 
 // Calls `visit(id, bytes)` for each element in front of the first fault.

@@ -15,7 +15,7 @@ struct Packet {
 };
 
 enum class PacketError {
-  too_short,      // fixed header, CSRC list or extension preamble does not fit
+  too_short,  // fixed header, CSRC list or extension preamble does not fit
   bad_version,
   bad_extension,  // word count reaches past the end
   bad_padding,    // count is 0 or eats more than the payload
@@ -25,7 +25,8 @@ enum class PacketError {
 // never eat extension bytes.
 Result<Packet, PacketError> parse_packet(ByteSpan packet) noexcept;
 
-// What `write_packet` puts together. P, X and CC of `header` are ignored: they follow from the rest.
+// What `write_packet` puts together. P, X and CC of `header` are ignored: they follow from the
+// rest.
 struct PacketParts {
   Header header;
   std::span<const std::uint32_t> csrc;

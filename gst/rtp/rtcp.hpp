@@ -15,11 +15,11 @@ inline constexpr std::size_t rtcp_clear_size = 8;  // header and sender SSRC
 
 struct ReportBlock {
   std::uint32_t ssrc = 0;
-  std::uint8_t fraction_lost = 0;     // of 256
-  std::int32_t cumulative_lost = 0;   // 24 bits, signed: duplicates make it negative
+  std::uint8_t fraction_lost = 0;    // of 256
+  std::int32_t cumulative_lost = 0;  // 24 bits, signed: duplicates make it negative
   std::uint32_t highest_sequence = 0;
-  std::uint32_t jitter = 0;           // timestamp units
-  std::uint32_t last_sr = 0;          // middle 32 bits of the NTP time, 0 = none yet
+  std::uint32_t jitter = 0;               // timestamp units
+  std::uint32_t last_sr = 0;              // middle 32 bits of the NTP time, 0 = none yet
   std::uint32_t delay_since_last_sr = 0;  // 1/65536 s
 
   friend bool operator==(const ReportBlock&, const ReportBlock&) = default;
@@ -107,7 +107,7 @@ using RtcpPacket = std::variant<SenderReport, ReceiverReport, SourceDescription,
                                 RtcpFeedback, UnknownRtcp>;
 
 enum class RtcpError {
-  truncated,    // fewer bytes than a header, or than the length field says
+  truncated,  // fewer bytes than a header, or than the length field says
   bad_version,
   bad_padding,  // count 0, not whole words, more than the packet, or not in the last packet
   bad_body,     // counts in the header promise more than the packet holds

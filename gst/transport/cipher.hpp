@@ -3,6 +3,7 @@
 #pragma once
 
 #include "rtp/packet.hpp"
+#include "rtp/rtcp.hpp"
 #include "transport/mode.hpp"
 
 #include <memory>
@@ -20,10 +21,10 @@ const char* to_string(OpenError error) noexcept;
 
 // An authentic packet. Everything points into the datagram that was opened.
 struct OpenedRtp {
-  rtp::Header header;             // as on the wire: P and X still say what had been there
-  MutableByteSpan payload;        // without extension and padding; empty is legal
+  rtp::Header header;       // as on the wire: P and X still say what had been there
+  MutableByteSpan payload;  // without extension and padding; empty is legal
   rtp::AudioExtension extension;
-  MutableByteSpan packet;         // the whole RTP packet in the clear, extension and padding included
+  MutableByteSpan packet;  // the whole RTP packet in the clear, extension and padding included
 };
 
 enum class SealError {
@@ -56,7 +57,7 @@ class NonceCounter {
 // Not for use by two threads at once.
 class Cipher {
  public:
-  // Throws std::bad_alloc when the crypto library gives no context; nothing else ever throws.
+  // Throws std::bad_alloc when a crypto library cannot be set up; nothing else ever throws.
   Cipher(Mode mode, const Key& key);
   ~Cipher();
   Cipher(Cipher&&) noexcept;

@@ -50,7 +50,9 @@ struct ModeTraits {
 };
 
 const ModeTraits& traits(Mode mode) noexcept;
-inline std::string_view to_string(Mode mode) noexcept { return traits(mode).name; }
+inline std::string_view to_string(Mode mode) noexcept {
+  return traits(mode).name;
+}
 // Nothing for a name that is not exactly one of the seven.
 std::optional<Mode> mode_from_name(std::string_view name) noexcept;
 
