@@ -1,0 +1,373 @@
+// From a datagram to an authentic audio packet that knows its speaker.
+#pragma once
+
+#include "media/hold_queue.hpp"
+#include "media/speaker_table.hpp"
+#include "transport/cipher.hpp"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace discord::media {
+
+// An authentic packet; offsets are into the datagram that was pushed.
+struct AudioPacket {
+  std::uint32_t ssrc = 0;
+  std::uint64_t user_id = 0;   // 0 = nobody said, and the call is not end-to-end encrypted
+  std::uint64_t sequence = 0;  // 64 bit, low 16 bits as on the wire
+  std::uint32_t timestamp = 0;
+  bool marker = false;
+  std::uint8_t payload_type = 120;
+  std::size_t offset = 0;  // the payload: no header, extension or padding
+  std::size_t size = 0;
+  std::size_t packet_offset = 0;  // the whole RTP packet in the clear, extension and padding included
+  std::size_t packet_size = 0;
+  std::optional<std::uint8_t> audio_level;  // -dBov: 0 loud, 127 silent
+  bool voice_activity = false;
+  std::uint8_t speaking_flags = 1;  // as opcode 5 has them: 1 voice, 2 soundshare, 4 priority
+  bool silence = false;             // exactly a silence frame
+  Time arrival{};
+};
+
+struct IngressConfig {
+  HoldLimits hold;
+  std::size_t max_speakers = 256;
+  std::uint8_t audio_payload_type = 120;
+};
+
+// Fills in what an opened packet says; no `user_id`, no unwrapped sequence.
+AudioPacket describe(const transport::OpenedRtp& opened, ByteSpan datagram, Time arrival) noexcept;
+
+// Updates what statistics say about a speaker.
+void observe(Speaker& speaker, const AudioPacket& packet) noexcept;
+// How a refusal is counted: outside the tag it is `bad_tag`, inside it `not_a_frame`.
+std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept;
+
+// The stages of one session up to end-to-end decryption, always in this order: classify, transport
+// open, strip, drop duplicates, find the user or hold. Nothing changes for a packet that is not
+// authentic except a counter.
+//
+// `Handle` is a movable owner of the datagram's memory: the span handed to `push` must stay valid as
+// long as the handle lives, wherever it is moved. A `Sink` has
+//   void audio(const AudioPacket&, Handle&&);
+//   void padding(const AudioPacket&, Handle&&);  // no payload, but a sequence number spent: a
+//                                                // reorder queue must not take it for lost (`skip`)
+//   void rtcp(std::size_t offset, std::size_t size, Handle&&, Time arrival);  // authentic compound
+//   void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool, Time);
+// and must not call back into the Ingress. Functions that take a sink may release packets that were
+// held. Not for two threads at once.
+template <class Handle> class Ingress {
+ public:
+  explicit Ingress(const IngressConfig& config = {})
+      : config_(config), speakers_(config.max_speakers), held_(config.hold), waiting_(config.hold) {}
+
+  // The key of a session description. A newer `generation` (a new Identify) means new SSRCs, so
+  // everything known is forgotten first, unless `forget_all` has been called since the last key; an
+  // older one is ignored and false.
+  template <class Sink>
+  bool set_key(std::uint64_t generation, transport::Mode mode, const transport::Key& key, Time now,
+               Sink& sink) {
+    if (generation_ && generation < *generation_) {
+      return false;
+    }
+    if (generation_ && generation != *generation_ && !fresh_) {
+      forget_speakers(now, sink);
+    }
+    generation_ = generation;
+    fresh_ = false;
+    cipher_.emplace(mode, key);
+    limits_ = transport::limits_for(mode, config_.audio_payload_type);
+    waiting_.release(no_ssrc, [&](Waiting&& w) {
+      --speakers_.nobody().held;
+      --speakers_.nobody().received;
+      sort(w.datagram, std::move(w.handle), w.arrival, now, sink);
+    });
+    return true;
+  }
+  // Packets wait for a key again.
+  void clear_key() noexcept { cipher_.reset(); }
+  bool has_key() const noexcept { return cipher_.has_value(); }
+
+  // This SSRC is that user's from now on (docs/protocol.md "SSRC and user"): retires the user's
+  // other SSRC, replaces another user of this one. False when there are too many users.
+  template <class Sink>
+  bool map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now, Sink& sink) {
+    const std::uint64_t before = speakers_.user_of(ssrc);
+    if (before == user_id) {
+      return true;
+    }
+    if (const auto other = speakers_.other_ssrc_of(user_id, ssrc)) {
+      retire(*other, now, sink);
+    }
+    if (before != 0) {
+      retire(ssrc, now, sink);
+    }
+    if (!speakers_.set_user(ssrc, user_id)) {
+      return false;
+    }
+    if (Speaker* speaker = speakers_.find(ssrc)) {
+      if (speaker->speaking.speaking()) {
+        // Said under user 0 until now.
+        sink.speaking(ssrc, 0, false, now);
+        sink.speaking(ssrc, user_id, true, now);
+      }
+      speaker->user_id = user_id;
+      release(*speaker, sink);
+    }
+    return true;
+  }
+
+  // The user left or has another SSRC; what is still held will never have a user.
+  template <class Sink> void retire(std::uint32_t ssrc, Time now, Sink& sink) {
+    speakers_.forget_user(ssrc);
+    remove(ssrc, &Ledger::no_user, now, sink);
+  }
+
+  // A new Identify: no SSRC, user or waiting packet of the old connection means anything. The key
+  // stays until `clear_key` or `set_key`.
+  template <class Sink> void forget_all(Time now, Sink& sink) {
+    forget_speakers(now, sink);
+    waiting_.drop(no_ssrc, [&](Waiting&&) {
+      --speakers_.nobody().held;
+      ++speakers_.nobody().evicted;
+    });
+    fresh_ = true;
+  }
+
+  // Whether the call is end-to-end encrypted; only then does a packet wait for its user.
+  template <class Sink> void set_e2ee(bool active, Sink& sink) {
+    e2ee_ = active;
+    if (!active) {
+      speakers_.for_each([&](Speaker& speaker) { release(speaker, sink); });
+    }
+  }
+
+  // `arrival` is also the time now. `datagram` is decrypted in place.
+  template <class Sink>
+  void push(MutableByteSpan datagram, Handle handle, Time arrival, Sink& sink) {
+    sort(datagram, std::move(handle), arrival, arrival, sink);
+  }
+
+  // Gives up on what has waited long enough, and ends speech that has ended.
+  template <class Sink> void on_timer(Time now, Sink& sink) {
+    waiting_.expire(now, [&](std::uint32_t, Waiting&&) {
+      --speakers_.nobody().held;
+      ++speakers_.nobody().no_key;
+    });
+    held_.expire(now, [&](std::uint32_t ssrc, Held&&) {
+      Ledger& ledger = speakers_.find(ssrc)->ledger;
+      --ledger.held;
+      ++ledger.no_user;
+    });
+    speakers_.for_each([&](Speaker& speaker) {
+      if (const Deadline stopped = speaker.speaking.timer(now)) {
+        sink.speaking(speaker.ssrc, speaker.user_id, false, *stopped);
+      }
+    });
+  }
+  Deadline next_deadline() const {
+    return earlier(earlier(waiting_.next_deadline(), held_.next_deadline()),
+                   speakers_.next_deadline());
+  }
+
+  void set_hold_time(Duration hold_time) {
+    held_.set_hold_time(hold_time);
+    waiting_.set_hold_time(hold_time);
+  }
+
+  // Of the session; and the part that belongs to nobody. Both add up after every call.
+  Ledger ledger() const noexcept { return speakers_.total(); }
+  const Ledger& nobody() const noexcept { return speakers_.nobody(); }
+  std::vector<SpeakerStats> speakers() const { return speakers_.stats(); }
+
+ private:
+  struct Held {
+    AudioPacket packet;
+    Handle handle;
+  };
+  struct Waiting {
+    MutableByteSpan datagram;
+    Handle handle;
+    Time arrival;
+  };
+  // Without a key an SSRC is only a claim, so all packets share one lane.
+  static constexpr std::uint32_t no_ssrc = 0;
+
+  template <class Sink>
+  void sort(MutableByteSpan datagram, Handle&& handle, Time arrival, Time now, Sink& sink) {
+    switch (rtp::classify(datagram, limits_)) {
+    case rtp::DatagramKind::rtp_audio:
+    case rtp::DatagramKind::rtcp:
+      break;
+    case rtp::DatagramKind::discovery_reply:
+    case rtp::DatagramKind::ping_reply:
+    case rtp::DatagramKind::keepalive_echo:
+    case rtp::DatagramKind::rtp_other:
+    case rtp::DatagramKind::drop:
+      nobody(&Ledger::not_audio);
+      return;
+    }
+    if (!cipher_) {
+      await_key(datagram, std::move(handle), arrival, now);
+    } else if (rtp::classify(datagram, limits_) == rtp::DatagramKind::rtcp) {
+      open_rtcp(datagram, std::move(handle), arrival, sink);
+    } else {
+      open_rtp(datagram, std::move(handle), arrival, now, sink);
+    }
+  }
+
+  void await_key(MutableByteSpan datagram, Handle&& handle, Time arrival, Time now) {
+    if (!waiting_.waits(no_ssrc)) {
+      nobody(&Ledger::no_key);
+      return;
+    }
+    nobody(&Ledger::held);
+    waiting_.push(no_ssrc, Waiting{datagram, std::move(handle), arrival}, datagram.size(), now,
+                  [&](std::uint32_t, Waiting&&) {
+                    --speakers_.nobody().held;
+                    ++speakers_.nobody().evicted;
+                  });
+  }
+
+  template <class Sink>
+  void open_rtcp(MutableByteSpan datagram, Handle&& handle, Time arrival, Sink& sink) {
+    const auto opened = cipher_->open_rtcp(datagram);
+    if (!opened) {
+      nobody(&Ledger::bad_tag);
+      return;
+    }
+    nobody(&Ledger::not_audio);
+    sink.rtcp(static_cast<std::size_t>(opened.value().data() - datagram.data()),
+              opened.value().size(), std::move(handle), arrival);
+  }
+
+  template <class Sink>
+  void open_rtp(MutableByteSpan datagram, Handle&& handle, Time arrival, Time now, Sink& sink) {
+    const auto opened = cipher_->open_rtp(datagram);
+    if (!opened) {
+      nobody(cause_of(opened.error()));
+      return;
+    }
+    // Authentic from here on: now things may change.
+    AudioPacket packet = describe(opened.value(), datagram, arrival);
+    Speaker* speaker = find_or_admit(packet.ssrc, now, sink);
+    if (speaker == nullptr) {
+      nobody(&Ledger::evicted);
+      return;
+    }
+    ++speaker->ledger.received;
+    const SeenSequence seen = speaker->history.see(opened.value().header.sequence, packet.timestamp);
+    if (seen.duplicate) {
+      ++speaker->ledger.duplicate;
+      return;
+    }
+    packet.sequence = seen.sequence;
+    observe(*speaker, packet);
+    if (speaker->user_id == 0 && e2ee_) {
+      hold(*speaker, packet, std::move(handle), datagram.size(), now);
+    } else {
+      pass_on(*speaker, packet, std::move(handle), sink);
+    }
+  }
+
+  void hold(Speaker& speaker, const AudioPacket& packet, Handle&& handle, std::size_t bytes,
+            Time now) {
+    if (!held_.waits(speaker.ssrc)) {
+      ++speaker.ledger.no_user;
+      return;
+    }
+    ++speaker.ledger.held;
+    held_.push(speaker.ssrc, Held{packet, std::move(handle)}, bytes, now,
+               [&](std::uint32_t ssrc, Held&&) {
+                 Ledger& ledger = speakers_.find(ssrc)->ledger;
+                 --ledger.held;
+                 ++ledger.evicted;
+               });
+  }
+
+  template <class Sink> void release(Speaker& speaker, Sink& sink) {
+    held_.release(speaker.ssrc, [&](Held&& held) {
+      --speaker.ledger.held;
+      pass_on(speaker, held.packet, std::move(held.handle), sink);
+    });
+  }
+
+  // The one way from the hold to the outside, once per packet and in the order of arrival. End-to-end
+  // decryption (DAVE) belongs here, in front of everything that follows: what it refuses was not
+  // said by anybody.
+  template <class Sink>
+  void pass_on(Speaker& speaker, AudioPacket& packet, Handle&& handle, Sink& sink) {
+    packet.user_id = speaker.user_id;
+    if (packet.size == 0) {
+      ++speaker.ledger.padding_only;
+      sink.padding(std::as_const(packet), std::move(handle));
+      return;
+    }
+    ++(packet.silence ? speaker.ledger.silence : speaker.ledger.played);
+    const SpeakingChange change =
+        speaker.speaking.packet(packet.sequence, packet.silence, packet.arrival);
+    if (change.stopped) {
+      sink.speaking(speaker.ssrc, speaker.user_id, false, *change.stopped);
+    }
+    if (change.started) {
+      sink.speaking(speaker.ssrc, speaker.user_id, true, *change.started);
+    }
+    sink.audio(std::as_const(packet), std::move(handle));
+  }
+
+  template <class Sink> Speaker* find_or_admit(std::uint32_t ssrc, Time now, Sink& sink) {
+    if (Speaker* known = speakers_.find(ssrc)) {
+      return known;
+    }
+    if (speakers_.full()) {
+      const auto victim = speakers_.victim();
+      if (!victim) {
+        return nullptr;
+      }
+      remove(*victim, &Ledger::evicted, now, sink);
+    }
+    return &speakers_.add(ssrc, now);
+  }
+
+  template <class Sink>
+  void remove(std::uint32_t ssrc, std::uint64_t Ledger::*cause, Time now, Sink& sink) {
+    Speaker* speaker = speakers_.find(ssrc);
+    if (speaker == nullptr) {
+      return;
+    }
+    held_.drop(ssrc, [&](Held&&) {
+      --speaker->ledger.held;
+      ++(speaker->ledger.*cause);
+    });
+    if (speaker->speaking.speaking()) {
+      sink.speaking(ssrc, speaker->user_id, false, now);
+    }
+    speakers_.remove(ssrc);
+  }
+
+  template <class Sink> void forget_speakers(Time now, Sink& sink) {
+    speakers_.forget_users();
+    for (const std::uint32_t ssrc : speakers_.ssrcs()) {
+      remove(ssrc, &Ledger::evicted, now, sink);
+    }
+  }
+
+  void nobody(std::uint64_t Ledger::*cause) noexcept {
+    ++speakers_.nobody().received;
+    ++(speakers_.nobody().*cause);
+  }
+
+  IngressConfig config_;
+  // Until the mode is known: the smallest of any mode.
+  rtp::DatagramLimits limits_{28, 24, config_.audio_payload_type};
+  std::optional<transport::Cipher> cipher_;
+  std::optional<std::uint64_t> generation_;
+  bool fresh_ = false;  // everything has been forgotten since the last key
+  bool e2ee_ = false;
+  SpeakerTable speakers_;
+  HoldQueue<Held> held_;
+  HoldQueue<Waiting> waiting_;
+};
+
+}  // namespace discord::media
