@@ -130,7 +130,8 @@ TEST(Packet, PaddingMayNotEatTheExtension) {
 }
 
 TEST(Packet, AnUnknownProfileIsSkippedByItsLength) {
-  const auto packet = parse_packet(*from_hex("90781234010203040005ec1810000001aabbccdd0102"));
+  const Bytes bytes = *from_hex("90781234010203040005ec1810000001aabbccdd0102");
+  const auto packet = parse_packet(bytes);
   ASSERT_TRUE(packet.ok());
   EXPECT_EQ(packet->profile, 0x1000);
   EXPECT_EQ(to_hex(packet->payload), "0102");
