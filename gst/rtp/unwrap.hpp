@@ -20,7 +20,8 @@ template <class Wire> class Unwrapper {
       return origin + wire;
     }
     using Signed = std::make_signed_t<Wire>;
-    const auto difference = static_cast<Signed>(static_cast<Wire>(wire - static_cast<Wire>(*highest_)));
+    const auto difference =
+        static_cast<Signed>(static_cast<Wire>(wire - static_cast<Wire>(*highest_)));
     return *highest_ + static_cast<std::uint64_t>(static_cast<std::int64_t>(difference));
   }
   // What `wire` is; moves the reference forward, never back, so that late packets cannot drag it.
@@ -43,4 +44,4 @@ template <class Wire> class Unwrapper {
 using SequenceUnwrapper = Unwrapper<std::uint16_t>;
 using TimestampUnwrapper = Unwrapper<std::uint32_t>;
 
-}  // namespace discord::rtp
+} // namespace discord::rtp
