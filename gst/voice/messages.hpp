@@ -71,6 +71,7 @@ struct Hello {
 struct Resumed {};
 struct ClientsConnect {
   std::vector<std::uint64_t> users;
+  std::size_t skipped = 0; // entries that were no snowflake
 };
 struct Video {
   std::uint64_t user;
