@@ -370,12 +370,17 @@ Result<BinaryMessage, MessageError> parse_binary(ByteSpan frame) noexcept {
     return Failure{MessageError::TooLarge};
   }
   ByteReader reader(frame);
-  const std::uint16_t seq = reader.u16();
-  const std::uint8_t op = reader.u8();
+  BinaryMessage message{reader.u16(), reader.u8(), {}, {}, {}};
+  if (message.op == opcode::mls_announce_commit || message.op == opcode::mls_welcome) {
+    message.transition_id = reader.u16();
+  } else if (message.op == opcode::mls_proposals) {
+    message.operation = reader.u8();
+  }
   if (!reader.ok()) {
     return Failure{MessageError::Short};
   }
-  return BinaryMessage{seq, op, reader.rest()};
+  message.payload = reader.rest();
+  return message;
 }
 
 SecretString build_identify(const Credentials& credentials, int max_dave_protocol_version) {

@@ -121,4 +121,4 @@ struct Rig {
   Session session;
 };
 
-}  // namespace discord::voice
+} // namespace discord::voice

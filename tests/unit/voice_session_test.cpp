@@ -33,20 +33,19 @@ TEST(VoiceSession, WholeHandshake) {
 
   r.discovery_reply();
   ASSERT_EQ(r.sent(1).size(), 1u);
-  EXPECT_EQ(r.sent(1)[0]["d"],
-            (nlohmann::json{{"protocol", "udp"},
-                            {"data",
-                             {{"address", "198.51.100.4"},
-                              {"port", 40404},
-                              {"mode", "aead_aes256_gcm_rtpsize"}}}}));
+  EXPECT_EQ(
+      r.sent(1)[0]["d"],
+      (nlohmann::json{
+          {"protocol", "udp"},
+          {"data",
+           {{"address", "198.51.100.4"}, {"port", 40404}, {"mode", "aead_aes256_gcm_rtpsize"}}}}));
 
   r.description();
   EXPECT_EQ(r.session.state(), State::Connected);
   EXPECT_EQ(r.last<UseKey>().mode, transport::Mode::aead_aes256_gcm_rtpsize);
   EXPECT_EQ(r.last<UseKey>().key.view()[31], 31);
   ASSERT_EQ(r.sent(5).size(), 1u);
-  EXPECT_EQ(r.sent(5)[0]["d"],
-            (nlohmann::json{{"speaking", 0}, {"delay", 0}, {"ssrc", 77}}));
+  EXPECT_EQ(r.sent(5)[0]["d"], (nlohmann::json{{"speaking", 0}, {"delay", 0}, {"ssrc", 77}}));
   const auto progress = r.all<Progress>();
   EXPECT_EQ(std::count_if(progress.begin(), progress.end(), [](auto& p) { return p.done; }), 1);
 }
@@ -207,7 +206,7 @@ TEST(VoiceSession, SeqWrapsAndTextAndBinaryShareIt) {
   r.text(R"({"op":11,"d":{"user_ids":[]},"seq":65534})");
   r.session.on_binary(r.session.socket_generation(), Bytes{0xFF, 0xFF, 25, 1, 2}, r.now, r.out);
   EXPECT_EQ(r.session.last_seq(), 65535);
-  r.session.on_binary(r.session.socket_generation(), Bytes{0, 0, 27}, r.now, r.out);
+  r.session.on_binary(r.session.socket_generation(), Bytes{0, 0, 27, 0}, r.now, r.out);
   EXPECT_EQ(r.session.last_seq(), 0);
   r.text(R"({"op":21,"d":{"transition_id":1,"protocol_version":1},"seq":1})");
   EXPECT_EQ(r.session.last_seq(), 1);
@@ -310,7 +309,7 @@ TEST(VoiceSession, ResumeWithReplayBeforeAndAfterResumed) {
     r.hello();
     const auto replay = [&] {
       r.text(R"({"op":5,"d":{"user_id":"5","ssrc":50,"speaking":1},"seq":7})");
-      r.session.on_binary(r.session.socket_generation(), Bytes{0, 8, 27}, r.now, r.out);
+      r.session.on_binary(r.session.socket_generation(), Bytes{0, 8, 27, 1}, r.now, r.out);
     };
     if (before) {
       replay();
@@ -806,9 +805,10 @@ TEST(VoiceSession, GarbageIsCountedByCauseAndNeverFatal) {
   r.session.on_binary(r.session.socket_generation(), Bytes{0, 1}, r.now, r.out);
   EXPECT_EQ(malformed(MessageError::Short), 1u);
   for (int op = 0; op < 40; ++op) {
-    for (const char* d : {"null", "3", "\"x\"", "[]", "{}", "[[1]]", "true", "{\"user_id\":null}"}) {
+    for (const char* d :
+         {"null", "3", "\"x\"", "[]", "{}", "[[1]]", "true", "{\"user_id\":null}"}) {
       if (op == 3) {
-        continue;  // asks for a heartbeat whatever it carries
+        continue; // asks for a heartbeat whatever it carries
       }
       r.text("{\"op\":" + std::to_string(op) + ",\"d\":" + d + "}");
     }
