@@ -5,6 +5,7 @@
 #include "voice/session.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
