@@ -18,8 +18,9 @@ struct HoldLimits {
   std::size_t bytes_total = 4 * 1024 * 1024;
 };
 
-// One FIFO per SSRC, so that a speaker blocks nobody else. Every item that goes in comes out through
-// exactly one of: `release`, `expire`, `drop`, or the eviction callback of `push`.
+// One FIFO per SSRC, so that a speaker blocks nobody else. Every item that goes in comes out
+// through exactly one of: `release`, `expire`, `drop`, or the eviction callback of `push`. The callbacks must not
+// use the queue.
 template <class Handle> class HoldQueue {
  public:
   // What a packet costs beyond its bytes, so that a flood of tiny ones meets the caps as well.
@@ -136,7 +137,6 @@ template <class Handle> class HoldQueue {
     lane.items.pop_front();
     return handle;
   }
-  // Out of the table before any callback runs, so that a callback may use the queue.
   std::deque<Item> take_lane(std::uint32_t ssrc) {
     const auto it = lanes_.find(ssrc);
     if (it == lanes_.end()) {
@@ -161,4 +161,4 @@ template <class Handle> class HoldQueue {
   std::size_t size_ = 0;
 };
 
-}  // namespace discord::media
+} // namespace discord::media

@@ -31,7 +31,7 @@ void observe(Speaker& speaker, const AudioPacket& packet) noexcept {
   if (packet.audio_level) {
     speaker.audio_level = packet.audio_level;
   }
-  if (packet.size != 0) {  // padding repeats an old timestamp
+  if (packet.size != 0) { // padding repeats an old timestamp
     speaker.jitter.packet(packet.timestamp, packet.arrival);
   }
 }
@@ -49,4 +49,4 @@ std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept {
   return &Ledger::bad_tag;
 }
 
-}  // namespace discord::media
+} // namespace discord::media

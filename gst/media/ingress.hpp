@@ -14,19 +14,20 @@ namespace discord::media {
 // An authentic packet; offsets are into the datagram that was pushed.
 struct AudioPacket {
   std::uint32_t ssrc = 0;
-  std::uint64_t user_id = 0;   // 0 = nobody said, and the call is not end-to-end encrypted
-  std::uint64_t sequence = 0;  // 64 bit, low 16 bits as on the wire
+  std::uint64_t user_id = 0;  // 0 = nobody said, and the call is not end-to-end encrypted
+  std::uint64_t sequence = 0; // 64 bit, low 16 bits as on the wire
   std::uint32_t timestamp = 0;
   bool marker = false;
   std::uint8_t payload_type = 120;
-  std::size_t offset = 0;  // the payload: no header, extension or padding
+  std::size_t offset = 0; // the payload: no header, extension or padding
   std::size_t size = 0;
-  std::size_t packet_offset = 0;  // the whole RTP packet in the clear, extension and padding included
+  std::size_t packet_offset =
+      0; // the whole RTP packet in the clear, extension and padding included
   std::size_t packet_size = 0;
-  std::optional<std::uint8_t> audio_level;  // -dBov: 0 loud, 127 silent
+  std::optional<std::uint8_t> audio_level; // -dBov: 0 loud, 127 silent
   bool voice_activity = false;
-  std::uint8_t speaking_flags = 1;  // as opcode 5 has them: 1 voice, 2 soundshare, 4 priority
-  bool silence = false;             // exactly a silence frame
+  std::uint8_t speaking_flags = 1; // as opcode 5 has them: 1 voice, 2 soundshare, 4 priority
+  bool silence = false;            // exactly a silence frame
   Time arrival{};
 };
 
@@ -48,11 +49,12 @@ std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept;
 // open, strip, drop duplicates, find the user or hold. Nothing changes for a packet that is not
 // authentic except a counter.
 //
-// `Handle` is a movable owner of the datagram's memory: the span handed to `push` must stay valid as
-// long as the handle lives, wherever it is moved. A `Sink` has
+// `Handle` is a movable owner of the datagram's memory: the span handed to `push` must stay valid
+// as long as the handle lives, wherever it is moved. A `Sink` has
 //   void audio(const AudioPacket&, Handle&&);
 //   void padding(const AudioPacket&, Handle&&);  // no payload, but a sequence number spent: a
-//                                                // reorder queue must not take it for lost (`skip`)
+//                                                // reorder queue must not take it for lost
+//                                                (`skip`)
 //   void rtcp(std::size_t offset, std::size_t size, Handle&&, Time arrival);  // authentic compound
 //   void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool, Time);
 // and must not call back into the Ingress. Functions that take a sink may release packets that were
@@ -60,7 +62,8 @@ std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept;
 template <class Handle> class Ingress {
  public:
   explicit Ingress(const IngressConfig& config = {})
-      : config_(config), speakers_(config.max_speakers), held_(config.hold), waiting_(config.hold) {}
+      : config_(config), speakers_(config.max_speakers), held_(config.hold), waiting_(config.hold) {
+  }
 
   // The key of a session description. A newer `generation` (a new Identify) means new SSRCs, so
   // everything known is forgotten first, unless `forget_all` has been called since the last key; an
@@ -90,12 +93,12 @@ template <class Handle> class Ingress {
   bool has_key() const noexcept { return cipher_.has_value(); }
 
   // This SSRC is that user's from now on (docs/protocol.md "SSRC and user"): retires the user's
-  // other SSRC, replaces another user of this one. False when there are too many users.
+  // other SSRC, replaces another user of this one. False when there are too many users, or for 0.
   template <class Sink>
   bool map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now, Sink& sink) {
     const std::uint64_t before = speakers_.user_of(ssrc);
-    if (before == user_id) {
-      return true;
+    if (before == user_id || user_id == 0) {
+      return user_id != 0;
     }
     if (const auto other = speakers_.other_ssrc_of(user_id, ssrc)) {
       retire(*other, now, sink);
@@ -257,7 +260,8 @@ template <class Handle> class Ingress {
       return;
     }
     ++speaker->ledger.received;
-    const SeenSequence seen = speaker->history.see(opened.value().header.sequence, packet.timestamp);
+    const SeenSequence seen =
+        speaker->history.see(opened.value().header.sequence, packet.timestamp);
     if (seen.duplicate) {
       ++speaker->ledger.duplicate;
       return;
@@ -293,9 +297,9 @@ template <class Handle> class Ingress {
     });
   }
 
-  // The one way from the hold to the outside, once per packet and in the order of arrival. End-to-end
-  // decryption (DAVE) belongs here, in front of everything that follows: what it refuses was not
-  // said by anybody.
+  // The one way from the hold to the outside, once per packet and in the order of arrival.
+  // End-to-end decryption (DAVE) belongs here, in front of everything that follows: what it refuses
+  // was not said by anybody.
   template <class Sink>
   void pass_on(Speaker& speaker, AudioPacket& packet, Handle&& handle, Sink& sink) {
     packet.user_id = speaker.user_id;
@@ -363,11 +367,11 @@ template <class Handle> class Ingress {
   rtp::DatagramLimits limits_{28, 24, config_.audio_payload_type};
   std::optional<transport::Cipher> cipher_;
   std::optional<std::uint64_t> generation_;
-  bool fresh_ = false;  // everything has been forgotten since the last key
+  bool fresh_ = false; // everything has been forgotten since the last key
   bool e2ee_ = false;
   SpeakerTable speakers_;
   HoldQueue<Held> held_;
   HoldQueue<Waiting> waiting_;
 };
 
-}  // namespace discord::media
+} // namespace discord::media

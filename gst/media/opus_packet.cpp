@@ -17,7 +17,7 @@ constexpr std::uint32_t frame_duration(std::uint8_t config) noexcept {
   return other[config & 3];
 }
 
-}  // namespace
+} // namespace
 
 const char* to_string(OpusError error) noexcept {
   switch (error) {
@@ -79,4 +79,4 @@ bool is_silence_frame(ByteSpan packet) noexcept {
          packet[2] == 0xFE;
 }
 
-}  // namespace discord::media
+} // namespace discord::media

@@ -14,8 +14,8 @@ SeenSequence SequenceHistory::see(std::uint16_t wire, std::uint32_t timestamp) n
     started_ = true;
     last_ = (std::uint64_t{1} << 40) + wire;
   }
-  const auto difference =
-      static_cast<std::int16_t>(static_cast<std::uint16_t>(wire - static_cast<std::uint16_t>(last_)));
+  const auto difference = static_cast<std::int16_t>(
+      static_cast<std::uint16_t>(wire - static_cast<std::uint16_t>(last_)));
   SeenSequence out;
   out.sequence = last_ + static_cast<std::uint64_t>(std::int64_t{difference});
   last_ = out.sequence;
@@ -26,4 +26,4 @@ SeenSequence SequenceHistory::see(std::uint16_t wire, std::uint32_t timestamp) n
   return out;
 }
 
-}  // namespace discord::media
+} // namespace discord::media

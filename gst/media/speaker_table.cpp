@@ -10,11 +10,12 @@ namespace discord::media {
 namespace {
 
 SpeakerStats row(const Speaker& speaker, bool gone) {
-  return {speaker.ssrc,        speaker.user_id,        speaker.speaking.speaking() && !gone, gone,
-          speaker.audio_level, speaker.jitter.value(), speaker.ledger};
+  return {speaker.ssrc,  speaker.user_id,     speaker.speaking.speaking() && !gone,
+          gone,          speaker.audio_level, speaker.jitter.value(),
+          speaker.ledger};
 }
 
-}  // namespace
+} // namespace
 
 void JitterEstimator::packet(std::uint32_t timestamp, Time arrival) noexcept {
   const auto arrived =
@@ -24,10 +25,10 @@ void JitterEstimator::packet(std::uint32_t timestamp, Time arrival) noexcept {
   if (started_ && arrival - last_ < SpeakingDetector::timeout) {
     const auto difference = static_cast<std::int32_t>(transit - transit_);
     // A restarted timestamp could be any distance; a second is far more than any jitter.
-    const std::uint32_t d = std::min<std::uint32_t>(
-        difference < 0 ? 0u - static_cast<std::uint32_t>(difference)
-                       : static_cast<std::uint32_t>(difference),
-        48000);
+    const std::uint32_t d =
+        std::min<std::uint32_t>(difference < 0 ? 0u - static_cast<std::uint32_t>(difference)
+                                               : static_cast<std::uint32_t>(difference),
+                                48000);
     scaled_ += d - ((scaled_ + 8) >> 4);
   }
   started_ = true;
@@ -138,4 +139,4 @@ std::vector<SpeakerStats> SpeakerTable::stats() const {
   return out;
 }
 
-}  // namespace discord::media
+} // namespace discord::media

@@ -28,12 +28,12 @@ class JitterEstimator {
 
 struct Speaker {
   std::uint32_t ssrc = 0;
-  std::uint64_t user_id = 0;  // 0 = not known
+  std::uint64_t user_id = 0; // 0 = not known
   SequenceHistory history;
   SpeakingDetector speaking;
   JitterEstimator jitter;
   Ledger ledger;
-  std::optional<std::uint8_t> audio_level;  // last one, -dBov: 0 loud, 127 silent
+  std::optional<std::uint8_t> audio_level; // last one, -dBov: 0 loud, 127 silent
   Time last_packet{};
 };
 
@@ -42,14 +42,14 @@ struct SpeakerStats {
   std::uint32_t ssrc = 0;
   std::uint64_t user_id = 0;
   bool speaking = false;
-  bool gone = false;  // retired, evicted, or from before a reconnection
+  bool gone = false; // retired, evicted, or from before a reconnection
   std::optional<std::uint8_t> audio_level;
-  std::uint32_t jitter = 0;  // timestamp units, 48 a millisecond
+  std::uint32_t jitter = 0; // timestamp units, 48 a millisecond
   Ledger ledger;
 };
 
-// At most `max_speakers` SSRCs, and as many departed ones for the record. Users survive the eviction
-// of their SSRC's row: they come from the gateway, not from the network.
+// At most `max_speakers` SSRCs, and as many departed ones for the record. Users survive the
+// eviction of their SSRC's row: they come from the gateway, not from the network.
 class SpeakerTable {
  public:
   static constexpr std::size_t max_users = 16384;
@@ -72,7 +72,8 @@ class SpeakerTable {
   void forget_user(std::uint32_t ssrc) noexcept { users_.erase(ssrc); }
   void forget_users() noexcept { users_.clear(); }
   // Another SSRC of the same user.
-  std::optional<std::uint32_t> other_ssrc_of(std::uint64_t user_id, std::uint32_t ssrc) const noexcept;
+  std::optional<std::uint32_t> other_ssrc_of(std::uint64_t user_id,
+                                             std::uint32_t ssrc) const noexcept;
 
   std::vector<std::uint32_t> ssrcs() const;
   std::size_t size() const noexcept { return rows_.size(); }
@@ -96,8 +97,8 @@ class SpeakerTable {
   std::unordered_map<std::uint32_t, std::unique_ptr<Speaker>> rows_;
   std::unordered_map<std::uint32_t, std::uint64_t> users_;
   std::deque<SpeakerStats> departed_;
-  Ledger departed_before_;  // of those that no longer fit into `departed_`
+  Ledger departed_before_; // of those that no longer fit into `departed_`
   Ledger nobody_;
 };
 
-}  // namespace discord::media
+} // namespace discord::media
