@@ -1,7 +1,8 @@
 // What each close code of the voice gateway means and what this client does about it.
 #pragma once
 
-#include <array>
+#include "voice/actions.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -22,6 +23,7 @@ enum class CloseAction {
 struct CloseRow {
   std::optional<std::uint16_t> code; // empty: the connection ended without a close frame
   CloseAction action;
+  FailKind kind;             // when this client gives up because of it
   std::string_view meaning;  // a few words, for logs
   std::string_view sentence; // for the user: what happened and what to do
 };

@@ -31,7 +31,7 @@ enum class MessageError {
   NotObject,
   NoOpcode,
   BadField, // a field the message cannot do without is absent or of another type
-  Short,    // a binary frame of less than three bytes
+  Short,    // a binary frame that ends inside its own header
 };
 inline constexpr std::size_t message_error_count = 7;
 std::string_view to_string(MessageError error) noexcept;
@@ -42,8 +42,9 @@ inline constexpr int identify = 0, select_protocol = 1, ready = 2, heartbeat = 3
                      hello = 8, resumed = 9, clients_connect = 11, video = 12,
                      client_disconnect = 13, session_update = 14, media_sink_wants = 15,
                      backend_version = 16, channel_options = 17, client_flags = 18, speed_test = 19,
-                     client_platform = 20, dave_prepare_transition = 21,
-                     mls_invalid_commit_welcome = 31, no_route = 32;
+                     client_platform = 20, dave_prepare_transition = 21, mls_proposals = 27,
+                     mls_announce_commit = 29, mls_welcome = 30, mls_invalid_commit_welcome = 31,
+                     no_route = 32;
 } // namespace opcode
 
 struct Ready {
@@ -71,6 +72,7 @@ struct Hello {
 struct Resumed {};
 struct ClientsConnect {
   std::vector<std::uint64_t> users;
+  std::size_t skipped = 0; // entries that were no snowflake
 };
 struct Video {
   std::uint64_t user;
@@ -119,7 +121,9 @@ Result<Message, MessageError> parse_text(std::string_view text);
 struct BinaryMessage {
   std::uint16_t seq;
   std::uint8_t op;
-  ByteSpan payload; // into the input
+  std::optional<std::uint16_t> transition_id; // opcodes 29 and 30
+  std::optional<std::uint8_t> operation;      // opcode 27: 0 append, 1 revoke
+  ByteSpan payload;                           // what follows; into the input
 };
 Result<BinaryMessage, MessageError> parse_binary(ByteSpan frame) noexcept;
 

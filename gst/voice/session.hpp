@@ -5,7 +5,6 @@
 #include "base/bytes.hpp"
 #include "base/time.hpp"
 #include "voice/actions.hpp"
-#include "voice/close_codes.hpp"
 #include "voice/credentials.hpp"
 #include "voice/messages.hpp"
 #include "voice/ssrc_map.hpp"
@@ -17,10 +16,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-
-namespace discord::transport {
-class Cipher;
-}
 
 namespace discord::voice {
 

@@ -22,7 +22,7 @@ class SsrcMap {
 
   // A new Identify: everything is void; further actions carry `generation`.
   void reset(Generation generation, std::uint64_t own_user);
-  // Ready: the own SSRC. It replaces nobody else's claim later than itself.
+  // Ready: the own SSRC.
   void set_own(std::uint32_t ssrc, Out& out);
 
   // Opcode 11: somebody is here, SSRC unknown yet. The own user is not announced.
@@ -36,7 +36,8 @@ class SsrcMap {
   void left(std::uint64_t user, Time now, Out& out);
 
   void on_timer(Time now, Out& out);
-  Deadline next_deadline() const noexcept;
+  // May be early, never late.
+  Deadline next_deadline() const noexcept { return next_retirement_; }
 
   std::optional<std::uint64_t> user_of(std::uint32_t ssrc) const;
   std::optional<std::uint32_t> ssrc_of(std::uint64_t user) const; // not one that is retiring
@@ -51,6 +52,7 @@ class SsrcMap {
     std::uint64_t user;
     Deadline retires;
   };
+  void assign(std::uint32_t ssrc, std::uint64_t user, Out& out);
   void retire(std::uint64_t user, Time now);
 
   Generation generation_ = 0;
@@ -59,6 +61,7 @@ class SsrcMap {
   std::unordered_map<std::uint64_t, std::uint32_t> by_user_;
   std::unordered_set<std::uint64_t> present_;
   std::unordered_map<std::uint32_t, std::uint64_t> video_;
+  Deadline next_retirement_;
   std::uint64_t overflows_ = 0;
 };
 

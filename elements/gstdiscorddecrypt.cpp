@@ -1,0 +1,612 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/**
+ * SECTION:element-discorddecrypt
+ * @title: discorddecrypt
+ * @short_description: opens the transport encryption of Discord voice
+ *
+ * Takes `application/x-discord-rtp` and gives `application/x-rtp` of all speakers, each buffer with
+ * a #GstDiscordSpeakerMeta. Keys come from the `discordvoicesrc` upstream, or from properties when
+ * a capture is read. See docs/elements/discorddecrypt.md.
+ *
+ * |[
+ * gst-launch-1.0 filesrc location=call.pcap ! pcapparse caps=application/x-discord-rtp \
+ *     ! discorddecrypt mode=aead_xchacha20_poly1305_rtpsize secret-key-file=key ! discordreorder !
+ * fakesink
+ * ]|
+ *
+ * Since: 0.1
+ */
+#include "elements/gstdiscorddecrypt.h"
+
+#include "base/hex.hpp"
+#include "discord/gstdiscordsession.h"
+#include "elements/deadlinetimer.hpp"
+#include "elements/packetgate.hpp"
+#include "elements/secretfile.hpp"
+#include "elements/upstreamtiming.hpp"
+
+#include <memory>
+#include <optional>
+
+GST_DEBUG_CATEGORY_STATIC(discord_decrypt_debug);
+#define GST_CAT_DEFAULT discord_decrypt_debug
+
+using namespace discord;
+
+namespace {
+
+constexpr guint default_hold_time = 2000;
+constexpr guint default_max_speakers = 256;
+constexpr const char* rtp_caps =
+    "application/x-rtp, media=(string)audio, encoding-name=(string)OPUS, clock-rate=(int)48000, "
+    "payload=(int)120";
+
+struct Settings {
+  std::string mode;
+  SecretString secret_key;
+  std::string secret_key_file;
+  guint hold_time = default_hold_time;
+  guint max_speakers = default_max_speakers;
+};
+
+struct OwnKey {
+  transport::Mode mode;
+  transport::Key key;
+};
+
+struct Decrypt {
+  explicit Decrypt(GstElement* owner)
+      : element(owner),
+        timer(owner, "discorddecrypt", [this](GstClockTime now) { on_timer(now); }) {}
+
+  GstElement* element;
+  GstPad* sinkpad = nullptr;
+  GstPad* srcpad = nullptr;
+
+  Settings settings;              // object lock
+  std::optional<OwnKey> own_key;  // state changes below PAUSED only
+
+  // Stream lock of the sink pad.
+  UpstreamTiming timing;
+  Time last_arrival{};
+  std::uint64_t seen_version = 0;
+
+  GObjectPtr<GstDiscordSession> session;  // stream lock
+  std::uint64_t listener = 0;
+
+  Mutex mutex;
+  std::unique_ptr<PacketGate> gate GUARDED_BY(mutex);
+
+  GstPad* rtcp_pad = nullptr;  // object lock
+  bool rtcp_started = false;   // stream lock
+
+  DeadlineTimer timer;
+
+  void on_timer(GstClockTime now);
+  void find_session();
+  void drop_session();
+  void synchronise(PacketGate& g, Time now, GateOutput& out) REQUIRES(mutex);
+  PacketGate::Position position() const {
+    return [this](Time t) { return timing.position(t); };
+  }
+  GstFlowReturn deliver(GateOutput& out);
+  void push_rtcp(std::vector<BufferPtr> buffers);
+  GstFlowReturn process(std::vector<BufferPtr> datagrams);
+  GstFlowReturn finish();
+};
+
+}  // namespace
+
+struct _GstDiscordDecrypt {
+  GstElement parent;
+  Decrypt* priv;
+};
+
+enum {
+  PROP_0,
+  PROP_MODE,
+  PROP_SECRET_KEY,
+  PROP_SECRET_KEY_FILE,
+  PROP_HOLD_TIME,
+  PROP_MAX_SPEAKERS,
+  PROP_STATS,
+};
+
+static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
+    "sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS("application/x-discord-rtp"));
+static GstStaticPadTemplate src_template =
+    GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS,
+                            GST_STATIC_CAPS("application/x-rtp, media=(string)audio, "
+                                            "encoding-name=(string)OPUS, clock-rate=(int)48000, "
+                                            "payload=(int)120"));
+static GstStaticPadTemplate rtcp_template = GST_STATIC_PAD_TEMPLATE(
+    "rtcp_src", GST_PAD_SRC, GST_PAD_REQUEST, GST_STATIC_CAPS("application/x-rtcp"));
+
+#define gst_discord_decrypt_parent_class parent_class
+G_DEFINE_FINAL_TYPE(GstDiscordDecrypt, gst_discord_decrypt, GST_TYPE_ELEMENT)
+GST_ELEMENT_REGISTER_DEFINE(discorddecrypt, "discorddecrypt", GST_RANK_NONE,
+                            GST_TYPE_DISCORD_DECRYPT)
+
+namespace {
+
+// The caller holds the stream lock of the sink pad.
+void Decrypt::find_session() {
+  drop_session();
+  if (own_key) {
+    return;
+  }
+  session.reset(gst_discord_session_find(sinkpad));
+  if (session) {
+    // No packet may come for the very SSRC whose user has just become known.
+    listener = call_state(session.get()).add_listener([this] { timer.kick(); });
+  }
+}
+
+void Decrypt::drop_session() {
+  if (session) {
+    call_state(session.get()).remove_listener(listener);
+    session.reset();
+  }
+  seen_version = 0;
+}
+
+// One atomic load a call when nothing has changed.
+void Decrypt::synchronise(PacketGate& g, Time now, GateOutput& out) {
+  if (!session) {
+    return;
+  }
+  const CallState& call = call_state(session.get());
+  const std::uint64_t version = call.version();
+  if (version != seen_version) {
+    seen_version = version;
+    g.apply(*call.snapshot(), now, out, position());
+  }
+}
+
+// Runs on the timer thread: when live, on the clock; a mapping that arrives also kicks it.
+void Decrypt::on_timer(GstClockTime now) {
+  GST_PAD_STREAM_LOCK(sinkpad);
+  GateOutput out;
+  if (timing.live() && GST_CLOCK_TIME_IS_VALID(now)) {
+    Lock lock(mutex);
+    if (gate) {
+      const Time time = time_from_ns(static_cast<std::int64_t>(now));
+      synchronise(*gate, time, out);
+      gate->on_timer(time, out, position());
+    }
+  }
+  deliver(out);
+  GST_PAD_STREAM_UNLOCK(sinkpad);
+}
+
+// Pushes what was collected and arms the timer for what comes next. Under the stream lock.
+GstFlowReturn Decrypt::deliver(GateOutput& out) {
+  const GstFlowReturn flow = out.rtp.push(element, srcpad);
+  if (!out.rtcp.empty()) {
+    push_rtcp(std::move(out.rtcp));
+  }
+  if (timing.live()) {
+    Lock lock(mutex);
+    const Deadline deadline = gate ? gate->next_deadline() : std::nullopt;
+    if (deadline) {
+      timer.arm(static_cast<GstClockTime>(std::max<std::int64_t>(to_ns(*deadline), 0)));
+    }
+  }
+  return flow;
+}
+
+gboolean copy_sticky_segment(GstPad*, GstEvent** event, gpointer pad) {
+  if (GST_EVENT_TYPE(*event) == GST_EVENT_SEGMENT) {
+    gst_pad_push_event(GST_PAD_CAST(pad), gst_event_ref(*event));
+  }
+  return TRUE;
+}
+
+void Decrypt::push_rtcp(std::vector<BufferPtr> buffers) {
+  GST_OBJECT_LOCK(element);
+  const ObjectPtr<GstPad> pad(rtcp_pad != nullptr ? ref_object(rtcp_pad) : nullptr);
+  GST_OBJECT_UNLOCK(element);
+  if (!pad) {
+    return;  // nobody asked for RTCP; it is counted as not audio
+  }
+  if (!rtcp_started) {
+    rtcp_started = true;
+    const GCharPtr id(gst_pad_create_stream_id(pad.get(), element, "rtcp"));
+    gst_pad_push_event(pad.get(), gst_event_new_stream_start(id.get()));
+    const CapsPtr caps(gst_caps_new_empty_simple("application/x-rtcp"));
+    gst_pad_push_event(pad.get(), gst_event_new_caps(caps.get()));
+    gst_pad_sticky_events_foreach(sinkpad, copy_sticky_segment, pad.get());
+  }
+  for (BufferPtr& buffer : buffers) {
+    // RTCP is on the side: an unlinked or failing branch must not stop the media.
+    const GstFlowReturn flow = gst_pad_push(pad.get(), buffer.release());
+    if (flow != GST_FLOW_OK) {
+      GST_LOG_OBJECT(pad.get(), "RTCP was not taken: %s", gst_flow_get_name(flow));
+    }
+  }
+}
+
+GstFlowReturn Decrypt::process(std::vector<BufferPtr> datagrams) {
+  if (!session && !own_key) {
+    find_session();
+    if (!session) {
+      GST_ELEMENT_ERROR(element, STREAM, DECRYPT_NOKEY,
+                        ("There is no key: put discordvoicesrc upstream, or set mode and "
+                         "secret-key-file for a capture."),
+                        (nullptr));
+      return GST_FLOW_ERROR;
+    }
+  }
+  GateOutput out;
+  {
+    Lock lock(mutex);
+    if (!gate) {
+      return GST_FLOW_FLUSHING;
+    }
+    for (BufferPtr& datagram : datagrams) {
+      last_arrival = std::max(last_arrival, timing.arrival(datagram.get(), last_arrival));
+      synchronise(*gate, last_arrival, out);
+      // Behind a file time is what the packets say: what was due before this one happens first.
+      for (Deadline due = gate->next_deadline(); !timing.live() && due && *due <= last_arrival;
+           due = gate->next_deadline()) {
+        gate->on_timer(*due, out, position());
+      }
+      const Time arrival = timing.arrival(datagram.get(), last_arrival);
+      gate->push(std::move(datagram), arrival, out, position());
+    }
+  }
+  return deliver(out);
+}
+
+// End of the stream: whatever has a deadline has it now.
+GstFlowReturn Decrypt::finish() {
+  GateOutput out;
+  {
+    Lock lock(mutex);
+    for (Deadline due = gate ? gate->next_deadline() : std::nullopt; due;
+         due = gate->next_deadline()) {
+      gate->on_timer(*due, out, position());
+    }
+  }
+  return deliver(out);
+}
+
+}  // namespace
+
+static GstFlowReturn gst_discord_decrypt_chain(GstPad*, GstObject* parent, GstBuffer* buffer) {
+  std::vector<BufferPtr> datagrams;
+  datagrams.emplace_back(buffer);
+  return GST_DISCORD_DECRYPT(parent)->priv->process(std::move(datagrams));
+}
+
+static GstFlowReturn gst_discord_decrypt_chain_list(GstPad*, GstObject* parent,
+                                                    GstBufferList* list) {
+  return GST_DISCORD_DECRYPT(parent)->priv->process(take_buffers(BufferListPtr(list)));
+}
+
+static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
+  Decrypt& self = *GST_DISCORD_DECRYPT(parent)->priv;
+  switch (GST_EVENT_TYPE(event)) {
+    case GST_EVENT_STREAM_START: {
+      self.find_session();
+      self.rtcp_started = false;
+      return gst_pad_event_default(pad, parent, event);
+    }
+    case GST_EVENT_CAPS: {
+      gst_event_unref(event);
+      const CapsPtr caps(gst_caps_from_string(rtp_caps));
+      return gst_pad_push_event(self.srcpad, gst_event_new_caps(caps.get()));
+    }
+    case GST_EVENT_SEGMENT:
+      self.timing.segment_arrived(pad, event);
+      return gst_pad_event_default(pad, parent, event);
+    case GST_EVENT_FLUSH_START:
+      self.timer.set_flushing(true);
+      return gst_pad_event_default(pad, parent, event);
+    case GST_EVENT_FLUSH_STOP:
+      self.timing.flush();
+      self.last_arrival = Time{};
+      self.timer.set_flushing(false);
+      return gst_pad_event_default(pad, parent, event);
+    case GST_EVENT_EOS:
+      self.finish();
+      return gst_pad_event_default(pad, parent, event);
+    default:
+      return gst_pad_event_default(pad, parent, event);
+  }
+}
+
+// Checks mode and key while nothing flows, so that a mistake is an error at READY.
+static bool gst_discord_decrypt_prepare(GstDiscordDecrypt* element) {
+  Decrypt& self = *element->priv;
+  GST_OBJECT_LOCK(element);
+  const Settings settings = self.settings;
+  GST_OBJECT_UNLOCK(element);
+
+  self.own_key.reset();
+  SecretString text = settings.secret_key;
+  if (!settings.secret_key_file.empty()) {
+    SecretFile file = read_secret_file(settings.secret_key_file);
+    if (!file.problem.empty()) {
+      GST_ELEMENT_ERROR(element, RESOURCE, SETTINGS, ("%s", file.problem.c_str()),
+                        ("secret-key-file"));
+      return false;
+    }
+    if (!file.warning.empty()) {
+      GST_ELEMENT_WARNING(element, RESOURCE, SETTINGS, ("%s", file.warning.c_str()),
+                          ("secret-key-file"));
+    }
+    text = std::move(file.secret);
+  }
+  if (text.empty() && settings.mode.empty()) {
+    return true;
+  }
+  const std::optional<transport::Mode> mode = transport::mode_from_name(settings.mode);
+  if (!mode) {
+    GST_ELEMENT_ERROR(element, RESOURCE, SETTINGS,
+                      ("The mode \"%s\" is unknown: set mode to a name such as "
+                       "aead_xchacha20_poly1305_rtpsize.",
+                       settings.mode.c_str()),
+                      (nullptr));
+    return false;
+  }
+  std::optional<Bytes> bytes = from_hex(text.reveal());
+  if (!bytes || bytes->size() != transport::Key::size) {
+    GST_ELEMENT_ERROR(element, RESOURCE, SETTINGS,
+                      ("The secret key must be 64 hexadecimal digits: set secret-key-file."),
+                      (nullptr));
+    return false;
+  }
+  self.own_key = OwnKey{*mode, transport::Key(std::span<const std::uint8_t, 32>(*bytes))};
+  sodium_memzero(bytes->data(), bytes->size());
+  return true;
+}
+
+static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
+  Decrypt& self = *element->priv;
+  media::IngressConfig config;
+  GST_OBJECT_LOCK(element);
+  config.hold.hold_time = std::chrono::milliseconds(self.settings.hold_time);
+  config.max_speakers = self.settings.max_speakers;
+  GST_OBJECT_UNLOCK(element);
+
+  auto gate = std::make_unique<PacketGate>(GST_ELEMENT_CAST(element), config);
+  if (self.own_key) {
+    GateOutput nothing;
+    gate->use_key(self.own_key->mode, self.own_key->key, Time{}, nothing, self.position());
+  }
+  {
+    Lock lock(self.mutex);
+    self.gate = std::move(gate);
+  }
+  self.last_arrival = Time{};
+  self.timer.set_flushing(false);
+  self.timer.start();
+}
+
+static GstStateChangeReturn gst_discord_decrypt_change_state(GstElement* base,
+                                                             GstStateChange transition) {
+  auto* element = GST_DISCORD_DECRYPT(base);
+  Decrypt& self = *element->priv;
+  switch (transition) {
+    case GST_STATE_CHANGE_NULL_TO_READY:
+      if (!gst_discord_decrypt_prepare(element)) {
+        return GST_STATE_CHANGE_FAILURE;
+      }
+      break;
+    case GST_STATE_CHANGE_READY_TO_PAUSED:
+      gst_discord_decrypt_start(element);
+      break;
+    case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
+      self.timer.set_playing(false);
+      break;
+    case GST_STATE_CHANGE_PAUSED_TO_READY:
+      self.timer.set_flushing(true);
+      break;
+    default:
+      break;
+  }
+  const GstStateChangeReturn result =
+      GST_ELEMENT_CLASS(parent_class)->change_state(base, transition);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
+    self.timer.set_playing(true);
+  }
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
+    // The pads are inactive: nobody streams any more.
+    self.timer.stop();
+    self.drop_session();
+    self.timing.flush();
+    self.rtcp_started = false;
+  }
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
+    self.own_key.reset();
+  }
+  return result;
+}
+
+static gboolean gst_discord_decrypt_set_clock(GstElement* element, GstClock* clock) {
+  const gboolean result = GST_ELEMENT_CLASS(parent_class)->set_clock(element, clock);
+  GST_DISCORD_DECRYPT(element)->priv->timer.clock_changed();
+  return result;
+}
+
+static GstPad* gst_discord_decrypt_request_new_pad(GstElement* element, GstPadTemplate* templ,
+                                                   const gchar*, const GstCaps*) {
+  Decrypt& self = *GST_DISCORD_DECRYPT(element)->priv;
+  GST_OBJECT_LOCK(element);
+  const bool taken = self.rtcp_pad != nullptr;
+  GST_OBJECT_UNLOCK(element);
+  if (taken) {
+    GST_WARNING_OBJECT(element, "there is one rtcp_src pad only, and it has been requested");
+    return nullptr;
+  }
+  GstPad* pad = gst_pad_new_from_template(templ, "rtcp_src");
+  gst_pad_set_active(pad, TRUE);
+  gst_element_add_pad(element, pad);
+  GST_OBJECT_LOCK(element);
+  self.rtcp_pad = pad;
+  GST_OBJECT_UNLOCK(element);
+  return pad;
+}
+
+static void gst_discord_decrypt_release_pad(GstElement* element, GstPad* pad) {
+  Decrypt& self = *GST_DISCORD_DECRYPT(element)->priv;
+  GST_OBJECT_LOCK(element);
+  self.rtcp_pad = nullptr;
+  GST_OBJECT_UNLOCK(element);
+  gst_pad_set_active(pad, FALSE);
+  gst_element_remove_pad(element, pad);
+}
+
+static void gst_discord_decrypt_set_property(GObject* object, guint id, const GValue* value,
+                                             GParamSpec* pspec) {
+  Decrypt& self = *GST_DISCORD_DECRYPT(object)->priv;
+  const auto text = [value] {
+    const gchar* s = g_value_get_string(value);
+    return std::string(s != nullptr ? s : "");
+  };
+  GST_OBJECT_LOCK(object);
+  switch (id) {
+    case PROP_MODE:
+      self.settings.mode = text();
+      break;
+    case PROP_SECRET_KEY:
+      self.settings.secret_key = SecretString(text());
+      break;
+    case PROP_SECRET_KEY_FILE:
+      self.settings.secret_key_file = text();
+      break;
+    case PROP_HOLD_TIME:
+      self.settings.hold_time = g_value_get_uint(value);
+      break;
+    case PROP_MAX_SPEAKERS:
+      self.settings.max_speakers = g_value_get_uint(value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
+  }
+  const guint hold_time = self.settings.hold_time;
+  GST_OBJECT_UNLOCK(object);
+  if (id == PROP_HOLD_TIME) {
+    Lock lock(self.mutex);
+    if (self.gate) {
+      self.gate->set_hold_time(std::chrono::milliseconds(hold_time));
+    }
+  }
+}
+
+static void gst_discord_decrypt_get_property(GObject* object, guint id, GValue* value,
+                                             GParamSpec* pspec) {
+  Decrypt& self = *GST_DISCORD_DECRYPT(object)->priv;
+  if (id == PROP_STATS) {
+    Lock lock(self.mutex);
+    g_value_take_boxed(value, self.gate
+                                  ? self.gate->stats()
+                                  : gst_structure_new_empty("application/x-discorddecrypt-stats"));
+    return;
+  }
+  GST_OBJECT_LOCK(object);
+  switch (id) {
+    case PROP_MODE:
+      g_value_set_string(value, self.settings.mode.c_str());
+      break;
+    case PROP_SECRET_KEY_FILE:
+      g_value_set_string(value, self.settings.secret_key_file.c_str());
+      break;
+    case PROP_HOLD_TIME:
+      g_value_set_uint(value, self.settings.hold_time);
+      break;
+    case PROP_MAX_SPEAKERS:
+      g_value_set_uint(value, self.settings.max_speakers);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
+  }
+  GST_OBJECT_UNLOCK(object);
+}
+
+static void gst_discord_decrypt_init(GstDiscordDecrypt* element) {
+  element->priv = new Decrypt(GST_ELEMENT_CAST(element));
+  Decrypt& self = *element->priv;
+  self.sinkpad = gst_pad_new_from_static_template(&sink_template, "sink");
+  gst_pad_set_chain_function(self.sinkpad, GST_DEBUG_FUNCPTR(gst_discord_decrypt_chain));
+  gst_pad_set_chain_list_function(self.sinkpad, GST_DEBUG_FUNCPTR(gst_discord_decrypt_chain_list));
+  gst_pad_set_event_function(self.sinkpad, GST_DEBUG_FUNCPTR(gst_discord_decrypt_sink_event));
+  gst_element_add_pad(GST_ELEMENT_CAST(element), self.sinkpad);
+  self.srcpad = gst_pad_new_from_static_template(&src_template, "src");
+  gst_pad_use_fixed_caps(self.srcpad);
+  gst_element_add_pad(GST_ELEMENT_CAST(element), self.srcpad);
+}
+
+static void gst_discord_decrypt_finalize(GObject* object) {
+  delete GST_DISCORD_DECRYPT(object)->priv;
+  G_OBJECT_CLASS(parent_class)->finalize(object);
+}
+
+static void gst_discord_decrypt_install_properties(GObjectClass* object_class) {
+  const auto flags = [](int access, int mutability) {
+    return static_cast<GParamFlags>(access | mutability | G_PARAM_STATIC_STRINGS);
+  };
+  const auto ready = flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_READY);
+  g_object_class_install_property(
+      object_class, PROP_MODE,
+      g_param_spec_string("mode", "Mode",
+                          "Transport encryption mode, for use without a session; its name as in "
+                          "Discord's session description",
+                          nullptr, ready));
+  g_object_class_install_property(
+      object_class, PROP_SECRET_KEY,
+      g_param_spec_string("secret-key", "Secret key",
+                          "Transport key as 64 hexadecimal digits, for use without a session; "
+                          "other users of the machine see it in the arguments of gst-launch, "
+                          "secret-key-file hides it",
+                          nullptr, flags(G_PARAM_WRITABLE, GST_PARAM_MUTABLE_READY)));
+  g_object_class_install_property(
+      object_class, PROP_SECRET_KEY_FILE,
+      g_param_spec_string("secret-key-file", "Secret key file",
+                          "File that holds the transport key as 64 hexadecimal digits", nullptr,
+                          ready));
+  g_object_class_install_property(
+      object_class, PROP_HOLD_TIME,
+      g_param_spec_uint("hold-time", "Hold time",
+                        "How long packets wait for their key, and in an encrypted call for their "
+                        "user, in ms",
+                        0, 60000, default_hold_time,
+                        flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_PLAYING)));
+  g_object_class_install_property(
+      object_class, PROP_MAX_SPEAKERS,
+      g_param_spec_uint("max-speakers", "Maximum speakers",
+                        "How many SSRCs are kept; beyond it the longest idle one goes", 1, 65536,
+                        default_max_speakers, ready));
+  g_object_class_install_property(
+      object_class, PROP_STATS,
+      g_param_spec_boxed("stats", "Statistics",
+                         "The ledger of the session and of each speaker: where every packet went",
+                         GST_TYPE_STRUCTURE,
+                         static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+}
+
+static void gst_discord_decrypt_class_init(GstDiscordDecryptClass* klass) {
+  auto* object_class = G_OBJECT_CLASS(klass);
+  auto* element_class = GST_ELEMENT_CLASS(klass);
+  GST_DEBUG_CATEGORY_INIT(discord_decrypt_debug, "discorddecrypt", 0, "Discord voice decryption");
+
+  object_class->set_property = gst_discord_decrypt_set_property;
+  object_class->get_property = gst_discord_decrypt_get_property;
+  object_class->finalize = gst_discord_decrypt_finalize;
+  gst_discord_decrypt_install_properties(object_class);
+
+  element_class->change_state = gst_discord_decrypt_change_state;
+  element_class->set_clock = gst_discord_decrypt_set_clock;
+  element_class->request_new_pad = gst_discord_decrypt_request_new_pad;
+  element_class->release_pad = gst_discord_decrypt_release_pad;
+  gst_element_class_add_static_pad_template(element_class, &sink_template);
+  gst_element_class_add_static_pad_template(element_class, &src_template);
+  gst_element_class_add_static_pad_template(element_class, &rtcp_template);
+  gst_element_class_set_static_metadata(
+      element_class, "Discord voice decryption", "Decryptor/Network/RTP",
+      "Opens the encryption of Discord voice datagrams and tells whose they are",
+      "gst-discord maintainers <maintainers@gst-discord.invalid>");
+}

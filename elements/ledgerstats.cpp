@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "elements/ledgerstats.hpp"
+
+namespace discord {
+
+void add_ledger(GstStructure* structure, const media::Ledger& ledger) {
+  const auto add = [structure](const char* name, std::uint64_t value) {
+    gst_structure_set(structure, name, G_TYPE_UINT64, static_cast<guint64>(value), nullptr);
+  };
+  add("received", ledger.received);
+  add("played", ledger.played);
+  add("silence", ledger.silence);
+  add("padding-only", ledger.padding_only);
+  add("late", ledger.late);
+  add("duplicate", ledger.duplicate);
+  add("not-audio", ledger.not_audio);
+  add("no-user", ledger.no_user);
+  add("no-key", ledger.no_key);
+  add("bad-tag", ledger.bad_tag);
+  add("not-a-frame", ledger.not_a_frame);
+  add("replayed", ledger.replayed);
+  add("evicted", ledger.evicted);
+  add("paused", ledger.paused);
+  add("denied", ledger.denied);
+  add("ring-full", ledger.ring_full);
+  add("skipped", ledger.skipped);
+  add("held", ledger.held);
+  add("in-flight", ledger.in_flight);
+  add("lost-fec", ledger.lost.fec);
+  add("lost-concealed", ledger.lost.concealed);
+  add("lost-silent", ledger.lost.silent);
+}
+
+void add_list(GstStructure* structure, const char* name, const std::vector<GstStructure*>& rows) {
+  GValue list = G_VALUE_INIT;
+  gst_value_list_init(&list, static_cast<guint>(rows.size()));
+  for (GstStructure* row : rows) {
+    GValue value = G_VALUE_INIT;
+    g_value_init(&value, GST_TYPE_STRUCTURE);
+    g_value_take_boxed(&value, row);
+    gst_value_list_append_and_take_value(&list, &value);
+  }
+  gst_structure_take_value(structure, name, &list);
+}
+
+}  // namespace discord

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "elements/mediaport.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <utility>
+
+namespace discord {
+
+MediaPort::MediaPort() : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+void MediaPort::wake() {
+  const std::uint64_t one = 1;
+  // A full counter means that a wake-up is pending already.
+  [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+}
+
+void MediaPort::install(Socket socket) {
+  {
+    Lock lock(mutex_);
+    socket_ = std::move(socket);
+  }
+  wake();
+}
+
+void MediaPort::end() {
+  {
+    Lock lock(mutex_);
+    ended_ = true;
+  }
+  wake();
+}
+
+void MediaPort::set_flushing(bool flushing) {
+  {
+    Lock lock(mutex_);
+    flushing_ = flushing;
+  }
+  wake();
+}
+
+void MediaPort::reset() {
+  Lock lock(mutex_);
+  socket_ = {};
+  ended_ = false;
+}
+
+MediaPort::Outcome MediaPort::wait(Socket& socket) {
+  for (;;) {
+    {
+      Lock lock(mutex_);
+      if (flushing_) {
+        return Outcome::flushing;
+      }
+      if (ended_) {
+        return Outcome::ended;
+      }
+      socket = socket_;
+    }
+    pollfd fds[2] = {{wake_.get(), POLLIN, 0}, {socket.udp ? socket.udp->fd() : -1, POLLIN, 0}};
+    if (::poll(fds, 2, -1) <= 0) {
+      continue;
+    }
+    if (fds[0].revents != 0) {
+      std::uint64_t drained = 0;
+      [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &drained, sizeof drained);
+      continue;
+    }
+    return Outcome::readable;
+  }
+}
+
+}  // namespace discord

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "elements/speakerorder.hpp"
+
+#include "discord/gstdiscordspeakermeta.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace discord {
+
+namespace {
+
+template <class... Ts> struct Overloaded : Ts... { using Ts::operator()...; };
+template <class... Ts> Overloaded(Ts...) -> Overloaded<Ts...>;
+
+}  // namespace
+
+void SpeakerOrder::push(RtpPacket packet, std::uint16_t sequence, Time arrival) {
+  if (const auto* meta = gst_buffer_get_discord_speaker_meta(packet.buffer.get())) {
+    user_id_ = meta->user_id;
+  }
+  last_arrival_ = std::max(last_arrival_, arrival);
+  queue_.push(std::move(packet), queue_.unwrap(sequence), arrival);
+}
+
+void SpeakerOrder::skip(std::uint16_t sequence, Time now) {
+  queue_.skip(queue_.unwrap(sequence), now);
+}
+
+void SpeakerOrder::pop(Time now, OutputBatch& out, const Position& position) {
+  for (bool more = true; more;) {
+    Queue::Output next = queue_.pop(now);
+    std::visit(Overloaded{
+                   [&](Queue::Packet& packet) { emit(std::move(packet), out, position); },
+                   // The loss is announced with the packet behind it, which says how long it was.
+                   [&](Queue::Lost& lost) { missing_ += lost.count; },
+                   [&](auto&) { more = false; },
+               },
+               next);
+  }
+}
+
+void SpeakerOrder::drain(Time now, OutputBatch& out, const Position& position) {
+  queue_.drain();
+  pop(now, out, position);
+}
+
+void SpeakerOrder::emit(Queue::Packet packet, OutputBatch& out, const Position& position) {
+  RtpPacket& rtp = packet.item;
+  if (packet.resync) {
+    timestamps_.reset();
+  }
+  media::TimelineFrame frame;
+  frame.timestamp = timestamps_.unwrap(rtp.timestamp);
+  frame.lost_packets = std::exchange(missing_, 0);
+  frame.arrival = packet.arrival;
+  frame.duration = rtp.duration;
+  frame.silence = rtp.silence;
+  frame.quiet = rtp.quiet;
+  frame.resync = packet.resync;
+  const media::Placement placement = timeline_.place(frame);
+  announce_loss(placement, frame.lost_packets, static_cast<std::uint16_t>(packet.sequence), out,
+                position);
+
+  BufferPtr buffer(gst_buffer_make_writable(rtp.buffer.release()));
+  // Where the decoded frame begins, so that the part which lies before the end of the frame in
+  // front of it (`trim`) overlaps and is cut by whoever keeps samples in line.
+  const std::int64_t begin = placement.sample - placement.trim;
+  GST_BUFFER_PTS(buffer.get()) = position(timeline_.time_of(std::max<std::int64_t>(begin, 0)));
+  GST_BUFFER_DURATION(buffer.get()) =
+      static_cast<GstClockTime>(media::duration_from_samples(rtp.duration).count());
+  if (packet.discont) {
+    GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_DISCONT);
+  }
+  if (packet.resync) {
+    GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_RESYNC);
+  }
+  out.add(std::move(buffer));
+}
+
+// The events that rtpjitterbuffer do-lost=true sends, one a packet: depayloaders make GAPs of them,
+// and a decoder conceals. Beyond 120 ms concealment only hums, so the rest of a long loss is left
+// to be silence.
+void SpeakerOrder::announce_loss(const media::Placement& placement, std::uint64_t packets,
+                                 std::uint16_t next_sequence, OutputBatch& out,
+                                 const Position& position) {
+  if (packets == 0 || placement.lost_before == 0) {
+    return;
+  }
+  const std::uint64_t each = std::max<std::uint64_t>(placement.lost_before / packets, 1);
+  std::int64_t sample = placement.sample - static_cast<std::int64_t>(placement.pause_before) -
+                        static_cast<std::int64_t>(placement.lost_before);
+  auto sequence = static_cast<std::uint16_t>(next_sequence - packets);
+  const std::uint64_t concealed =
+      std::min<std::uint64_t>(placement.lost_before, media::opus_max_duration);
+  for (std::uint64_t done = 0, n = 1; done < concealed; n++, sequence++) {
+    // The last one takes what a division left over.
+    const std::uint64_t length = n == packets ? concealed - done : std::min(each, concealed - done);
+    out.add(EventPtr(gst_event_new_custom(
+        GST_EVENT_CUSTOM_DOWNSTREAM,
+        gst_structure_new(
+            "GstRTPPacketLost", "seqnum", G_TYPE_UINT, guint{sequence}, "timestamp", G_TYPE_UINT64,
+            static_cast<guint64>(position(timeline_.time_of(std::max<std::int64_t>(sample, 0)))),
+            "duration", G_TYPE_UINT64,
+            static_cast<guint64>(
+                media::duration_from_samples(static_cast<std::int64_t>(length)).count()),
+            "retry", G_TYPE_UINT, 0U, "ssrc", G_TYPE_UINT, ssrc_, "user-id", G_TYPE_UINT64,
+            static_cast<guint64>(user_id_), nullptr))));
+    done += length;
+    sample += static_cast<std::int64_t>(length);
+  }
+}
+
+}  // namespace discord
