@@ -161,4 +161,4 @@ template <class Handle> class HoldQueue {
   std::size_t size_ = 0;
 };
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -36,10 +36,10 @@ template <class Item> class ReorderQueue : private ReorderRules {
   struct Packet {
     Item item;
     std::uint64_t sequence = 0;
-    Time arrival{};       // as handed to `push`
-    bool discont = false; // something is missing before it, or it is the first
-    bool resync = false;  // the sender restarted (or the queue was flushed): sequence numbers
-                          // before and after have nothing to do with each other
+    Time arrival{};        // as handed to `push`
+    bool discont = false;  // something is missing before it, or it is the first
+    bool resync = false;   // the sender restarted (or the queue was flushed): sequence numbers
+                           // before and after have nothing to do with each other
   };
   // Will not come. One report a hole, however large.
   struct Lost {
@@ -164,7 +164,7 @@ template <class Item> class ReorderQueue : private ReorderRules {
     Item item;
     std::uint64_t sequence;
     Time arrival;
-    bool counted; // false for `skip`
+    bool counted;  // false for `skip`
   };
 
   std::size_t queued() const { return queue_.size() - head_; }
@@ -364,22 +364,22 @@ template <class Item> class ReorderQueue : private ReorderRules {
   Duration latency_;
   bool started_ = false;
   bool draining_ = false;
-  bool discont_ = false; // for the next packet handed out
+  bool discont_ = false;  // for the next packet handed out
   bool resync_ = false;
-  std::uint64_t next_ = 0;   // expected
-  std::vector<Entry> queue_; // sorted, from head_ on; a vector, so that order costs no allocation
+  std::uint64_t next_ = 0;    // expected
+  std::vector<Entry> queue_;  // sorted, from head_ on; a vector, so that order costs no allocation
   std::size_t head_ = 0;
   Time hole_since_{};
   Time last_accepted_{};
-  std::bitset<1024> delivered_; // by sequence, behind next_: tells a duplicate from a late one
+  std::bitset<1024> delivered_;  // by sequence, behind next_: tells a duplicate from a late one
   std::vector<Entry> candidates_;
   std::size_t run_ = 0;
-  std::size_t rejects_ = 0; // since the last accepted one
+  std::size_t rejects_ = 0;  // since the last accepted one
   Time refused_since_{};
-  std::deque<std::variant<Lost, Packet>> ready_; // what an old segment left when a new one began
+  std::deque<std::variant<Lost, Packet>> ready_;  // what an old segment left when a new one began
   Ledger ledger_;
   std::uint64_t lost_ = 0;
   std::uint64_t resyncs_ = 0;
 };
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -12,7 +12,7 @@ constexpr std::int64_t group_ns = 125000;
 
 struct Split {
   std::int64_t whole;
-  std::int64_t rest; // 0 <= rest < divisor
+  std::int64_t rest;  // 0 <= rest < divisor
 };
 constexpr Split split(std::int64_t value, std::int64_t divisor) noexcept {
   Split out{value / divisor, value % divisor};
@@ -23,7 +23,7 @@ constexpr Split split(std::int64_t value, std::int64_t divisor) noexcept {
   return out;
 }
 
-} // namespace
+}  // namespace
 
 std::int64_t samples_from_duration(Duration duration) noexcept {
   const Split s = split(duration.count(), group_ns);
@@ -198,4 +198,4 @@ std::int64_t Timeline::correction(const TimelineFrame& frame) noexcept {
   return std::clamp(drift, -step, step);
 }
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -32,7 +32,7 @@ struct Hold {
   }
 };
 
-} // namespace
+}  // namespace
 
 TEST(HoldQueue, ReleasesInOrderAndOnlyThatSsrc) {
   Hold hold;

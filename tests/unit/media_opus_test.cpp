@@ -20,7 +20,7 @@ std::uint8_t toc(int config, int code, bool stereo = false) {
   return static_cast<std::uint8_t>(config << 3 | (stereo ? 4 : 0) | code);
 }
 
-} // namespace
+}  // namespace
 
 TEST(OpusPacket, DurationsOfAllConfigs) {
   const std::uint32_t expected[32] = {480,  960, 1920, 2880, 480, 960, 1920, 2880, 480, 960, 1920,

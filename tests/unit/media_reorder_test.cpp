@@ -62,7 +62,7 @@ struct Player {
   bool in_order() const { return std::is_sorted(played.begin(), played.end()); }
 };
 
-} // namespace
+}  // namespace
 
 TEST(ReorderQueue, InOrderGoesStraightThrough) {
   Player run;

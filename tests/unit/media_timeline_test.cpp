@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::int64_t ms = 48; // samples
+constexpr std::int64_t ms = 48;  // samples
 
 // A sender, a network and a timeline. Time is counted in samples of the receiver's clock; the
 // truth is when a frame was made, and the error is how far its place is from that.
@@ -23,13 +23,13 @@ struct Call {
   rtp::TimestampUnwrapper unwrap;
   std::mt19937 random{20261123};
 
-  double ppm = 0;                        // of the sender's clock against ours
-  std::int64_t jitter = 0;               // samples, uniform from 0
-  bool freeze = false;                   // timestamps stand still over a pause
-  bool quiet = false;                    // the caller's hint
-  std::uint32_t timestamp = 0xFFFFF000u; // wraps at once
+  double ppm = 0;                         // of the sender's clock against ours
+  std::int64_t jitter = 0;                // samples, uniform from 0
+  bool freeze = false;                    // timestamps stand still over a pause
+  bool quiet = false;                     // the caller's hint
+  std::uint32_t timestamp = 0xFFFFF000u;  // wraps at once
 
-  double truth = 0; // samples of our clock
+  double truth = 0;  // samples of our clock
   std::int64_t last_end = 0;
   std::int64_t worst = 0;
   std::uint64_t trimmed = 0, lost = 0, paused = 0;
@@ -92,7 +92,7 @@ struct Call {
   }
 };
 
-} // namespace
+}  // namespace
 
 TEST(TimelineUnits, ExactOverDays) {
   EXPECT_EQ(samples_from_duration(20ms), 960);
@@ -301,7 +301,7 @@ TEST(Timeline, SmallDriftInsideASpurtIsLeftAlone) {
   Call call;
   call.ppm = 200;
   call.quiet = true;
-  call.talk(2000); // 8 ms
+  call.talk(2000);  // 8 ms
   EXPECT_EQ(call.trimmed, 0u);
 }
 
@@ -313,7 +313,7 @@ TEST(Timeline, LossLastsAsLongAsTheTimestampsSay) {
   EXPECT_EQ(p.lost_before, 2880u);
   EXPECT_EQ(p.pause_before, 0u);
   EXPECT_FALSE(p.new_spurt);
-  call.lose(1200); // 2.5, 2.5 and 20 ms
+  call.lose(1200);  // 2.5, 2.5 and 20 ms
   EXPECT_EQ(call.frame(960, 3).lost_before, 1200u);
   EXPECT_EQ(call.worst, 0);
 }
