@@ -60,7 +60,11 @@ template <class Handle> class HoldQueue {
           largest = it;
         }
       }
-      evict(largest->first, take_front(largest->second));
+      const std::uint32_t from = largest->first;
+      evict(from, take_front(largest->second));
+      if (from != ssrc) {
+        erase_if_idle(from);
+      }
     }
     erase_if_idle(ssrc);
   }

@@ -91,7 +91,10 @@ template <class Handle> class Ingress {
     return true;
   }
   // Packets wait for a key again.
-  void clear_key() noexcept { cipher_.reset(); }
+  void clear_key() noexcept {
+    cipher_.reset();
+    limits_ = limits_of_any_mode();
+  }
   bool has_key() const noexcept { return cipher_.has_value(); }
 
   // This SSRC is that user's from now on (docs/protocol.md "SSRC and user"): retires the user's
@@ -201,7 +204,8 @@ template <class Handle> class Ingress {
 
   template <class Sink>
   void sort(MutableByteSpan datagram, Handle&& handle, Time arrival, Time now, Sink& sink) {
-    switch (rtp::classify(datagram, limits_)) {
+    const rtp::DatagramKind kind = rtp::classify(datagram, limits_);
+    switch (kind) {
       case rtp::DatagramKind::rtp_audio:
       case rtp::DatagramKind::rtcp:
         break;
@@ -215,7 +219,7 @@ template <class Handle> class Ingress {
     }
     if (!cipher_) {
       await_key(datagram, std::move(handle), arrival, now);
-    } else if (rtp::classify(datagram, limits_) == rtp::DatagramKind::rtcp) {
+    } else if (kind == rtp::DatagramKind::rtcp) {
       open_rtcp(datagram, std::move(handle), arrival, sink);
     } else {
       open_rtp(datagram, std::move(handle), arrival, now, sink);
@@ -359,14 +363,18 @@ template <class Handle> class Ingress {
     }
   }
 
+  // Until the mode is known: the smallest packets of any.
+  rtp::DatagramLimits limits_of_any_mode() const noexcept {
+    return transport::limits_for(transport::Mode::xsalsa20_poly1305, config_.audio_payload_type);
+  }
+
   void nobody(std::uint64_t Ledger::*cause) noexcept {
     ++speakers_.nobody().received;
     ++(speakers_.nobody().*cause);
   }
 
   IngressConfig config_;
-  // Until the mode is known: the smallest of any mode.
-  rtp::DatagramLimits limits_{28, 24, config_.audio_payload_type};
+  rtp::DatagramLimits limits_ = limits_of_any_mode();
   std::optional<transport::Cipher> cipher_;
   std::optional<std::uint64_t> generation_;
   bool fresh_ = false;  // everything has been forgotten since the last key

@@ -73,7 +73,9 @@ Placement Timeline::place(const TimelineFrame& frame) noexcept {
   const std::int64_t arrived =
       std::max<std::int64_t>(0, samples_from_duration(frame.arrival - zero_));
   const auto duration = static_cast<std::int64_t>(frame.duration);
-  if (started_ && end_ - arrived > max_ahead) {
+  // Reordered packets have older arrivals than the one before; time itself has not gone back.
+  const Time now = std::max(frame.arrival, last_arrival_);
+  if (started_ && end_ - samples_from_duration(now - zero_) > max_ahead) {
     return cut(frame);
   }
   const std::int64_t by_rtp =

@@ -1,5 +1,6 @@
 // A member of the call who sends what it likes: packets chosen by the input, sealed with the right
 // key, go through ingress, reorder queue and timeline, with users, time and keys changing between.
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -17,8 +18,9 @@ namespace {
 
 using Handle = std::unique_ptr<Bytes>;
 
-void require(bool condition) {
+void require(bool condition, int line = __builtin_LINE()) {
   if (!condition) {
+    std::fprintf(stderr, "line %d: not so\n", line);
     std::abort();
   }
 }
@@ -28,12 +30,13 @@ struct Frame {
   Handle handle;
 };
 
-struct Speaker {
+struct Track {
   ReorderQueue<Frame> queue;
   Timeline timeline;
   rtp::TimestampUnwrapper unwrap;
   std::uint64_t lost = 0;
   std::int64_t end = 0;
+  Time newest{};
 
   void poll(Time now) {
     for (;;) {
@@ -76,13 +79,13 @@ struct Speaker {
     end = placed.sample + frame.duration - placed.trim;
     require(end == timeline.position());
     // Nobody can get further ahead of the clock than the rule says.
-    const std::int64_t arrived = samples_from_duration(frame.arrival - timeline.zero());
-    require(end <= std::max<std::int64_t>(arrived, 0) + 2 * Timeline::max_ahead);
+    newest = std::max(newest, frame.arrival);
+    require(end <= samples_from_duration(newest - timeline.zero()) + 2 * Timeline::max_ahead);
   }
 };
 
 struct Sink {
-  std::map<std::uint32_t, Speaker>& speakers;
+  std::map<std::uint32_t, Track>& speakers;
   Time now{};
 
   void audio(const AudioPacket& packet, Handle&& handle) {
@@ -126,7 +129,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   config.max_speakers = 4;
   config.hold = {std::chrono::seconds(2), 2000, 5000};
   Ingress<Handle> ingress(config);
-  std::map<std::uint32_t, Speaker> speakers;
+  std::map<std::uint32_t, Track> speakers;
   Sink sink{speakers};
   ByteReader in(ByteSpan(data, size));
   std::uint32_t counter = 0;
