@@ -364,3 +364,65 @@ TEST(VoiceRecovery, ResumeThatIsRefusedIsNotTriedAgain) {
   r.advance(600s);
   EXPECT_EQ(r.sent(7).size(), 1u);
 }
+
+TEST(VoiceRecovery, ALongCallBeforeDoesNotMakeTheTriesEndless) {
+  Rig r;
+  r.connect();
+  r.stay(120s);
+  r.close(1006);
+  int tries = 0;
+  while (r.session.state() == State::Reconnecting && tries < 50) {
+    ++tries;
+    r.socket_error(SocketError::Unreachable);
+    r.advance(5s);
+  }
+  EXPECT_EQ(tries, 4);
+  EXPECT_EQ(r.count<Fail>(), 1u);
+}
+
+TEST(VoiceRecovery, RejoinsAreForgottenAfterAStableTime) {
+  Rig r(Options{.can_renew = true});
+  r.connect();
+  for (std::size_t i = 1; i <= 20; ++i) {
+    r.stay(60s);
+    r.close(4006);
+    ASSERT_EQ(r.count<NeedCredentials>(), i) << "asked at once, days apart as it is";
+    r.session.renew(good_credentials(), r.now, r.out);
+    r.open();
+    r.hello();
+    r.ready();
+    r.discovery_reply();
+    r.description();
+    ASSERT_EQ(r.session.state(), State::Connected);
+  }
+}
+
+TEST(VoiceRecovery, DiscoveryReplyOfTheFormerMediaConnectionIsStale) {
+  Rig r;
+  r.connect();
+  const Generation old = r.session.media_generation();
+  r.session.renew(good_credentials(), r.now, r.out);
+  r.open();
+  r.ready();
+  r.session.on_datagram(old, *rtp::make_discovery_reply(77, "198.51.100.4", 1), r.now, r.out);
+  r.session.on_udp_failed(old, "", r.now, r.out);
+  EXPECT_EQ(r.session.state(), State::Discovering);
+  EXPECT_EQ(r.session.counters().stale, 2u);
+}
+
+// A network that takes the UDP path away in a call that has worked is worth new values.
+TEST(VoiceRecovery, LaterFailuresOfAHandshakeAskForNewValues) {
+  for (const bool discovery : {true, false}) {
+    Rig r(Options{.can_renew = true});
+    r.connect();
+    r.session.renew(good_credentials(), r.now, r.out);
+    r.open();
+    if (discovery) {
+      r.ready();
+    }
+    r.advance(10s);
+    EXPECT_EQ(r.session.state(), State::AwaitingCredentials);
+    EXPECT_EQ(r.count<NeedCredentials>(), 1u);
+    EXPECT_EQ(r.count<Fail>(), 0u);
+  }
+}
