@@ -52,13 +52,18 @@ std::string escape(const std::string& path) {
 
 Result<PcmPtr, std::string> read_audio_file(const std::string& path) {
   std::error_code exists_error;
-  if (!fs::is_regular_file(path, exists_error)) {
+  const std::uintmax_t size = fs::file_size(path, exists_error);
+  if (exists_error || size == 0) {
     return Failure{"no such audio file: " + path};
   }
+  // The decoder wants a time segment, which a bare file has only with do-timestamp; in one buffer,
+  // so that the stamps, which come from a clock, cannot make gaps.
+  const std::string one_buffer =
+      " do-timestamp=true blocksize=" + std::to_string(std::min<std::uintmax_t>(size, 1u << 30));
   const bool g722 = fs::path(path).extension() == ".g722";
   const std::string chain =
       "filesrc location=" + escape(path) +
-      (g722 ? " ! audio/G722,rate=16000,channels=1 ! avdec_g722" : " ! decodebin") +
+      (g722 ? one_buffer + " ! audio/G722,rate=16000,channels=1 ! avdec_g722" : " ! decodebin") +
       " ! audioconvert ! audioresample ! appsink name=out sync=false"
       " caps=\"audio/x-raw,format=S16LE,rate=48000,layout=interleaved,channels=[1,2]\"";
   GError* error = nullptr;
