@@ -1,0 +1,17 @@
+// The plugin `discord`. It only registers: one line an element.
+#include "config.h"
+
+#include "gstdiscordrecordsink.h"
+#include "gstdiscordssrcdemux.h"
+
+#define PACKAGE PACKAGE_NAME  // GST_PLUGIN_DEFINE wants the older name
+
+static gboolean plugin_init(GstPlugin* plugin) {
+  gboolean any = FALSE;
+  any |= GST_ELEMENT_REGISTER(discordssrcdemux, plugin);
+  any |= GST_ELEMENT_REGISTER(discordrecordsink, plugin);
+  return any;
+}
+
+GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, discord, "Receives Discord voice",
+                  plugin_init, PACKAGE_VERSION, "LGPL", PACKAGE_NAME, PACKAGE_ORIGIN)
