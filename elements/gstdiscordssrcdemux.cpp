@@ -22,9 +22,10 @@
 #include "speakertable.hpp"
 
 #include <atomic>
+#include "media/opus_packet.hpp"
+
 #include <gst/rtp/gstrtpbuffer.h>
 #include <optional>
-#include <opus.h>
 #include <string>
 
 GST_DEBUG_CATEGORY_STATIC(discordssrcdemux_debug);
@@ -440,11 +441,11 @@ std::optional<Identity> identify(const GstDiscordSsrcDemuxPrivate& p, GstBuffer*
     id.ssrc = gst_rtp_buffer_get_ssrc(&rtp);
   }
   if (!GST_CLOCK_TIME_IS_VALID(id.duration)) {
-    const int samples = opus_packet_get_nb_samples(
-        static_cast<const unsigned char*>(gst_rtp_buffer_get_payload(&rtp)),
-        static_cast<opus_int32>(gst_rtp_buffer_get_payload_len(&rtp)), 48000);
+    const auto opus = media::parse_opus_packet(
+        {static_cast<const std::uint8_t*>(gst_rtp_buffer_get_payload(&rtp)),
+         gst_rtp_buffer_get_payload_len(&rtp)});
     // A packet no decoder will take still passes: it is the decoder's to refuse and to conceal.
-    id.duration = samples > 0 ? gst_util_uint64_scale(samples, GST_SECOND, 48000) : 0;
+    id.duration = opus ? gst_util_uint64_scale(opus->duration, GST_SECOND, 48000) : 0;
   }
   gst_rtp_buffer_unmap(&rtp);
   return id;
