@@ -12,8 +12,9 @@ namespace fs = std::filesystem;
 
 // Files that are tones or music rather than a voice.
 bool is_speech(const std::string& stem) {
-  static constexpr const char* not_speech[] = {"tone", "beep", "music", "confbridge", "tt-monkeys",
-                                               "ascending", "descending", "silence", "monkeys"};
+  static constexpr const char* not_speech[] = {"tone",       "beep",       "music",
+                                               "confbridge", "tt-monkeys", "ascending",
+                                               "descending", "silence",    "monkeys"};
   return std::none_of(std::begin(not_speech), std::end(not_speech),
                       [&](const char* word) { return stem.find(word) != std::string::npos; });
 }
@@ -48,7 +49,7 @@ std::string escape(const std::string& path) {
   return out + "\"";
 }
 
-}  // namespace
+} // namespace
 
 Result<PcmPtr, std::string> read_audio_file(const std::string& path) {
   std::error_code exists_error;
@@ -148,4 +149,4 @@ std::string no_voices_hint() {
          "alsa-utils (and gstreamer1.0-libav for .g722), or name audio files in a speakers file";
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

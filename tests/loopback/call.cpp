@@ -6,8 +6,8 @@ namespace discord::loopback {
 
 Talker::Talker(TalkerOptions o, std::uint64_t seed, const NetworkOptions& call_network)
     : speaker(o.speaker, derive_seed(seed, "speaker")),
-      network(o.network.value_or(call_network), derive_seed(seed, "network")),
-      announce(o.announce), video_ssrc(o.video_ssrc), flags(o.speaker.flags) {
+      network(o.network.value_or(call_network), derive_seed(seed, "network")), announce(o.announce),
+      video_ssrc(o.video_ssrc), flags(o.speaker.flags) {
   truth.user_id = o.speaker.user_id;
   truth.name = o.speaker.name;
   truth.ssrc = o.speaker.ssrc;
@@ -16,8 +16,8 @@ Talker::Talker(TalkerOptions o, std::uint64_t seed, const NetworkOptions& call_n
 
 Call::Call(CallOptions options, std::uint64_t seed) : options_(std::move(options)), seed_(seed) {
   for (const TalkerOptions& t : options_.talkers) {
-    talkers_.push_back(std::make_unique<Talker>(
-        t, derive_seed(seed_, "talker", talkers_.size()), options_.network));
+    talkers_.push_back(std::make_unique<Talker>(t, derive_seed(seed_, "talker", talkers_.size()),
+                                                options_.network));
   }
 }
 
@@ -208,4 +208,4 @@ void Call::set_network(const NetworkOptions& network) {
   }
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

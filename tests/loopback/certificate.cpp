@@ -60,8 +60,7 @@ CertPtr make(const char* common_name, EVP_PKEY* key, X509* issuer, EVP_PKEY* iss
     ok = add_extension(cert.get(), by, NID_basic_constraints, "critical,CA:FALSE") &&
          add_extension(cert.get(), by, NID_key_usage, "critical,digitalSignature") &&
          add_extension(cert.get(), by, NID_ext_key_usage, "serverAuth") &&
-         add_extension(cert.get(), by, NID_subject_alt_name,
-                       "IP:127.0.0.1,IP:::1,DNS:localhost");
+         add_extension(cert.get(), by, NID_subject_alt_name, "IP:127.0.0.1,IP:::1,DNS:localhost");
   }
   if (!ok || X509_sign(cert.get(), issuer_key, EVP_sha256()) == 0) {
     return nullptr;
@@ -75,7 +74,7 @@ std::string text_of(BIO* bio) {
   return {data, static_cast<std::size_t>(size)};
 }
 
-}  // namespace
+} // namespace
 
 Result<Certificate, std::string> make_certificate() {
   const std::string failed = "cannot make a certificate";
@@ -101,7 +100,8 @@ Result<Certificate, std::string> make_certificate() {
 }
 
 Result<std::string, std::string> write_ca_file(const Certificate& certificate) {
-  std::string folder = (std::filesystem::temp_directory_path() / "discord-loopback-XXXXXX").string();
+  std::string folder =
+      (std::filesystem::temp_directory_path() / "discord-loopback-XXXXXX").string();
   if (mkdtemp(folder.data()) == nullptr) {
     return Failure{"cannot make a temporary folder like " + folder};
   }
@@ -115,4 +115,4 @@ Result<std::string, std::string> write_ca_file(const Certificate& certificate) {
   return path;
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

@@ -9,8 +9,8 @@ namespace {
 
 struct Row {
   const char* name;
-  const char* argument;  // nullptr = a switch
-  const char* help;      // starts with "=" for a heading
+  const char* argument; // nullptr = a switch
+  const char* help;     // starts with "=" for a heading
   std::function<bool(CommandLine&, const std::string&)> apply;
 };
 
@@ -85,8 +85,7 @@ const std::vector<Row>& rows() {
        within(0, 65535, [](C& c, double v) { c.server.port = static_cast<std::uint16_t>(v); })},
       {"udp-port", "N", "UDP port on 127.0.0.1 (0 = any free one)",
        within(0, 65535, [](C& c, double v) { c.server.udp_port = static_cast<std::uint16_t>(v); })},
-      {"tls", nullptr,
-       "also listen for wss:// with a certificate made now; its CA file is printed",
+      {"tls", nullptr, "also listen for wss:// with a certificate made now; its CA file is printed",
        on([](C& c) { c.server.tls = true; })},
       {"tls-port", "N", "port for wss:// (0 = any free one)",
        within(0, 65535, [](C& c, double v) { c.server.tls_port = static_cast<std::uint16_t>(v); })},
@@ -131,8 +130,9 @@ const std::vector<Row>& rows() {
                                                       : Channels::mono;
          return t == "mixed" || t == "mono" || t == "stereo" || t == "alternate";
        }},
-      {"frame-ms", "LIST", "2.5, 5, 10, 20, 40, 60; several with commas are used in turn; or mixed "
-                           "(20)",
+      {"frame-ms", "LIST",
+       "2.5, 5, 10, 20, 40, 60; several with commas are used in turn; or mixed "
+       "(20)",
        parse_frames},
       {"timestamps", "HABIT", "over pauses: advance, freeze, mixed (mixed)",
        [](C& c, const std::string& t) {
@@ -220,9 +220,12 @@ const std::vector<Row>& rows() {
          return code && split != std::string::npos &&
                 at_seconds(c, t.substr(split + 1), {{"do", "close"}, {"code", *code}});
        }},
-      {"drop-socket", "S", "end the TCP connections without a close frame, S seconds after media "
-                           "starts",
-       [](C& c, const std::string& t) { return at_seconds(c, t, {{"do", "drop-socket"}}); }},
+      {"drop-socket", "S",
+       "end the TCP connections without a close frame, S seconds after media "
+       "starts",
+       [](C& c, const std::string& t) {
+         return at_seconds(c, t, {{"do", "drop-socket"}});
+       }},
       {"at", "S:JSON", "run a command S seconds after media starts, as --at '3:{\"do\":\"stall\"}'",
        [](C& c, const std::string& t) {
          const std::size_t split = t.find(':');
@@ -240,7 +243,8 @@ std::string help() {
   std::string out =
       "discord-loopback: a Discord voice server on 127.0.0.1, with people who talk.\n\n"
       "Usage: discord-loopback [options]\n\n"
-      "Prints one line of JSON when it is ready (where to connect, with what) and one with what was\n"
+      "Prints one line of JSON when it is ready (where to connect, with what) and one with what "
+      "was\n"
       "really sent when it ends. In parentheses: what holds without the option.\n";
   for (const Row& row : rows()) {
     if (row.name == nullptr) {
@@ -257,14 +261,14 @@ std::string help() {
   return out + "\n  --help                  this text\n";
 }
 
-}  // namespace
+} // namespace
 
 Result<CommandLine, EarlyExit> parse_command_line(int argc, char** argv) {
   CommandLine out;
   CallOptions call;
   call.guild_id = 100000000000000001u;
   call.channel_id = 100000000000000002u;
-  call.keep_opus = false;  // a server that runs for days must not grow
+  call.keep_opus = false; // a server that runs for days must not grow
   call.keep_records = 20000;
   out.server.calls.push_back(std::move(call));
   for (int i = 1; i < argc; ++i) {
@@ -305,4 +309,4 @@ Result<CommandLine, EarlyExit> parse_command_line(int argc, char** argv) {
   return out;
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

@@ -57,7 +57,7 @@ json to_json(const Credentials& c) {
           {"token", c.token}};
 }
 
-}  // namespace
+} // namespace
 
 json VoiceServer::command(const json& command) {
   if (!command.is_object() || !command.contains("do") || !command["do"].is_string()) {
@@ -70,7 +70,12 @@ json VoiceServer::command(const json& command) {
   if (room == nullptr) {
     return bad("no such guild");
   }
-  json answer = run(*room, command);
+  json answer;
+  try {
+    answer = run(*room, command);
+  } catch (const json::exception& e) {
+    answer = bad(e.what()); // a key of the wrong type
+  }
   arm();
   publish();
   return answer;
@@ -152,7 +157,8 @@ json VoiceServer::run(Room& room, const json& command) {
       return bad("count is 1 to 1000000");
     }
     json answer = good();
-    answer["sent"] = room.noise->forge(*room.call, forwarder_, static_cast<std::uint64_t>(count), now);
+    answer["sent"] =
+        room.noise->forge(*room.call, forwarder_, static_cast<std::uint64_t>(count), now);
     return answer;
   }
   if (what == "network") {
@@ -229,4 +235,4 @@ json VoiceServer::speaker_command(Room& room, const std::string& what, const jso
   return answer;
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

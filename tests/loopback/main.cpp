@@ -51,11 +51,16 @@ json final_line(const Server& server, bool records) {
   out["resumed"] = s.resumed;
   out["heartbeats"] = s.heartbeats;
   out["complaints"] = s.complaints;
-  out["udp"] = {{"discovery", s.udp.discovery},   {"bad_discovery", s.udp.bad_discovery},
-                {"pings", s.udp.pings},           {"keepalives", s.udp.keepalives},
-                {"media_sent", s.udp.media_sent}, {"other_sent", s.udp.other_sent},
-                {"held_back", s.udp.held_back},   {"client_rtp", s.udp.client_rtp},
-                {"client_rtcp", s.udp.client_rtcp}, {"client_bad", s.udp.client_bad},
+  out["udp"] = {{"discovery", s.udp.discovery},
+                {"bad_discovery", s.udp.bad_discovery},
+                {"pings", s.udp.pings},
+                {"keepalives", s.udp.keepalives},
+                {"media_sent", s.udp.media_sent},
+                {"other_sent", s.udp.other_sent},
+                {"held_back", s.udp.held_back},
+                {"client_rtp", s.udp.client_rtp},
+                {"client_rtcp", s.udp.client_rtcp},
+                {"client_bad", s.udp.client_bad},
                 {"strangers", s.strangers}};
   if (records) {
     json all = json::object();
@@ -83,7 +88,7 @@ gboolean on_input(gint fd, GIOCondition, gpointer session_pointer) {
   char buffer[4096];
   const ssize_t got = read(fd, buffer, sizeof buffer);
   if (got <= 0) {
-    return G_SOURCE_REMOVE;  // whoever gave commands has gone; the server goes on
+    return G_SOURCE_REMOVE; // whoever gave commands has gone; the server goes on
   }
   session->line.append(buffer, static_cast<std::size_t>(got));
   std::size_t end = 0;
@@ -122,9 +127,7 @@ int run(CommandLine& line) {
   }
   line.server.calls.front().talkers = std::move(*talkers);
   if (!line.quiet) {
-    line.server.log = [](const std::string& text) {
-      std::cerr << "loopback: " + text + "\n";
-    };
+    line.server.log = [](const std::string& text) { std::cerr << "loopback: " + text + "\n"; };
   }
   Server server(line.server);
   if (auto failed = server.start()) {
@@ -149,7 +152,7 @@ int run(CommandLine& line) {
   return 0;
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   auto line = parse_command_line(argc, argv);

@@ -28,8 +28,8 @@ Fate NetworkModel::next(Duration due) noexcept {
 
   Fate fate;
   fate.lost = in_loss_;
-  const auto jitter =
-      Duration(static_cast<Duration::rep>(jitter_draw * static_cast<double>(options_.jitter.count())));
+  const auto jitter = Duration(
+      static_cast<Duration::rep>(jitter_draw * static_cast<double>(options_.jitter.count())));
   fate.at = due + jitter;
   if (displaced) {
     fate.at = due + jitter + options_.reorder_delay;
@@ -44,4 +44,4 @@ Fate NetworkModel::next(Duration due) noexcept {
   return fate;
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

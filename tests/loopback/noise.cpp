@@ -13,10 +13,10 @@ constexpr Duration video_interval = std::chrono::microseconds(33333);
 constexpr std::uint32_t server_ssrc = 1;
 
 // Extension elements as seen on forwarded video: ids 2, 3, 4, 5 and 8.
-constexpr std::array<std::uint8_t, 16> video_elements = {0x22, 0, 0, 0, 0x32, 1, 2, 3,
-                                                         0x40, 0, 0x51, 0, 7,  0x80, 1, 0};
+constexpr std::array<std::uint8_t, 16> video_elements = {0x22, 0, 0,    0, 0x32, 1,    2, 3,
+                                                         0x40, 0, 0x51, 0, 7,    0x80, 1, 0};
 
-}  // namespace
+} // namespace
 
 Deadline Noise::next_deadline(const Call& call) const noexcept {
   if (!call.started()) {
@@ -103,9 +103,9 @@ void Noise::send_rtcp(Call& call, Forwarder& forwarder, Time now) {
     const auto ns = static_cast<std::uint64_t>(to_ns(now));
     const std::uint64_t ntp =
         ((ns / 1'000'000'000) << 32) | (((ns % 1'000'000'000) << 32) / 1'000'000'000);
-    std::size_t size = rtp::write_sender_report(
-        t->truth.ssrc, ntp, t->truth.records.back().timestamp,
-        static_cast<std::uint32_t>(t->truth.packets), 0, {}, buffer);
+    std::size_t size =
+        rtp::write_sender_report(t->truth.ssrc, ntp, t->truth.records.back().timestamp,
+                                 static_cast<std::uint32_t>(t->truth.packets), 0, {}, buffer);
     size += rtp::write_sdes_cname(t->truth.ssrc, "loopback", MutableByteSpan(buffer).subspan(size));
     forwarder.each(call.options().guild_id, [&](MediaPath& path) {
       forwarder.send_rtcp(path, ByteSpan(buffer).first(size), now);
@@ -135,4 +135,4 @@ std::uint64_t Noise::forge(Call& call, Forwarder& forwarder, std::uint64_t count
   return sent;
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

@@ -170,8 +170,7 @@ bool RawClient::join(const Credentials& credentials, const std::string& mode, in
     key[i] = description["d"]["secret_key"][i];
   }
   cipher = std::make_unique<transport::Cipher>(
-      *transport::mode_from_name(description["d"]["mode"].get<std::string>()),
-      transport::Key(key));
+      *transport::mode_from_name(description["d"]["mode"].get<std::string>()), transport::Key(key));
   send({{"op", 5}, {"d", {{"speaking", 1}, {"delay", 0}, {"ssrc", ssrc}}}});
   return true;
 }
@@ -249,4 +248,4 @@ std::optional<RawClient::Received> RawClient::await_audio() {
   return std::nullopt;
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

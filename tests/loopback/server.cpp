@@ -14,8 +14,8 @@ namespace discord::loopback {
 class Server::Impl {
  public:
   explicit Impl(Options options) : seed_(options.seed), tls_(options.tls) {
-    server_ = std::make_unique<VoiceServer>(std::move(options),
-                                            [this](const Status& s) { changed(s); });
+    server_ =
+        std::make_unique<VoiceServer>(std::move(options), [this](const Status& s) { changed(s); });
   }
 
   ~Impl() { stop(); }
@@ -58,7 +58,7 @@ class Server::Impl {
       release();
     }
     if (!ca_file_.empty()) {
-      std::error_code ignored;  // a leftover in the temporary folder harms nobody
+      std::error_code ignored; // a leftover in the temporary folder harms nobody
       std::filesystem::remove_all(std::filesystem::path(ca_file_).parent_path(), ignored);
     }
   }
@@ -166,8 +166,7 @@ std::string Server::endpoint() const {
 }
 
 std::string Server::tls_endpoint() const {
-  return impl_->tls_port_ == 0 ? std::string()
-                               : "127.0.0.1:" + std::to_string(impl_->tls_port_);
+  return impl_->tls_port_ == 0 ? std::string() : "127.0.0.1:" + std::to_string(impl_->tls_port_);
 }
 
 std::string Server::ca_file() const {
@@ -218,4 +217,4 @@ nlohmann::json Server::truth_summary() const {
   return impl_->call([&] { return impl_->server().truth_summary(); });
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

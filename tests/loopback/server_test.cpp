@@ -74,7 +74,7 @@ class LoopbackServer : public testing::Test {
   std::string url;
 };
 
-}  // namespace
+} // namespace
 
 TEST_F(LoopbackServer, GivesAnAuthenticPacketToAClientThatDoesEverythingRight) {
   run(options());
@@ -262,10 +262,10 @@ TEST_F(LoopbackServer, RefusesMistakesAfterIdentify) {
   EXPECT_EQ(after_identify(json()), 4005);
   EXPECT_EQ(after_identify({{"op", 8}, {"d", nullptr}}), 4001);
   EXPECT_EQ(after_identify(select({{"address", "127.0.0.1"}, {"port", 1}, {"mode", gcm}})), 4016);
-  EXPECT_EQ(after_identify(select({{"address", "localhost"},
-                                   {"port", 1},
-                                   {"mode", "aead_xchacha20_poly1305_rtpsize"}})),
-            4020);
+  EXPECT_EQ(
+      after_identify(select(
+          {{"address", "localhost"}, {"port", 1}, {"mode", "aead_xchacha20_poly1305_rtpsize"}})),
+      4020);
   EXPECT_EQ(after_identify(select(json::object(), "webrtc")), 4012);
   RawClient c;
   ASSERT_TRUE(c.connect(url));
@@ -446,8 +446,7 @@ TEST_F(LoopbackServer, RejoinAndReuseOfAnSsrc) {
   EXPECT_NE(before, after);
   EXPECT_EQ(c.await(11)["d"]["user_ids"][0], "101");
   EXPECT_EQ(c.await(5)["d"]["ssrc"], after);
-  ASSERT_TRUE(
-      server->command({{"do", "reuse-ssrc"}, {"user_id", "102"}, {"of", "101"}})["ok"]);
+  ASSERT_TRUE(server->command({{"do", "reuse-ssrc"}, {"user_id", "102"}, {"of", "101"}})["ok"]);
   const json again = c.await(5);
   EXPECT_EQ(again["d"]["ssrc"], after);
   EXPECT_EQ(again["d"]["user_id"], "102");
@@ -456,6 +455,40 @@ TEST_F(LoopbackServer, RejoinAndReuseOfAnSsrc) {
     p = c.await_audio();
   } while (p && p->header.ssrc != after);
   EXPECT_TRUE(p);
+}
+
+TEST_F(LoopbackServer, ABadCommandIsAnsweredNotObeyed) {
+  Options o = options();
+  o.script = {{0ms, {{"do", "rejoin"}, {"user_id", "101"}, {"announce", "yes"}}}};
+  run(o);
+  for (const json& command :
+       {json("leave"), json{{"do", 5}}, json{{"do", "unknown"}}, json{{"do", "leave"}},
+        json{{"do", "close"}, {"code", 17}}, json{{"do", "forge"}, {"count", 0}},
+        json{{"do", "send"}}, json{{"do", "leave"}, {"guild_id", "999"}},
+        json{{"do", "rejoin"}, {"user_id", "101"}, {"announce", "yes"}}}) {
+    const json answer = server->command(command);
+    EXPECT_FALSE(answer["ok"]) << command;
+    EXPECT_FALSE(answer["error"].get<std::string>().empty());
+  }
+  RawClient c;
+  ASSERT_TRUE(c.connect(url));
+  ASSERT_TRUE(c.join(server->credentials(), gcm));
+  EXPECT_TRUE(c.await_audio()) << "a bad command in the script must not end the server";
+}
+
+TEST_F(LoopbackServer, TruthAndStatusOutliveTheServer) {
+  run(options());
+  RawClient c;
+  ASSERT_TRUE(c.connect(url));
+  ASSERT_TRUE(c.join(server->credentials(), gcm));
+  ASSERT_TRUE(c.await_audio());
+  server->stop();
+  EXPECT_EQ(server->status().identified, 1u);
+  EXPECT_GT(server->truth()[0].delivered + server->truth()[1].delivered +
+                server->truth()[2].delivered,
+            0u);
+  EXPECT_FALSE(server->command({{"do", "drop-socket"}})["ok"]);
+  EXPECT_NE(c.await_close(), 0);
 }
 
 TEST_F(LoopbackServer, RelaysOneClientToAnother) {

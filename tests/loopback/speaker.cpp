@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array<std::uint8_t, 3> silence_frame = {0xF8, 0xFF, 0xFE};
 constexpr int silence_ticks = 960;
-constexpr int padding_spacing_ticks = 96;  // 2 ms: bursts of about 50 in 100 ms are seen
+constexpr int padding_spacing_ticks = 96; // 2 ms: bursts of about 50 in 100 ms are seen
 constexpr std::size_t alternate_every = 25;
 
 Duration ticks_to_duration(std::int64_t ticks) {
@@ -34,7 +34,7 @@ bool valid_frame(int ticks) {
   return std::find(std::begin(sizes), std::end(sizes), ticks) != std::end(sizes);
 }
 
-}  // namespace
+} // namespace
 
 std::uint8_t audio_level(std::span<const std::int16_t> samples) noexcept {
   double sum = 0;
@@ -245,4 +245,4 @@ void Speaker::rejoin(std::uint32_t ssrc, Duration at) {
   }
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

@@ -30,8 +30,8 @@ struct Person {
 
 void mix(SpeakerOptions& s, const PlanOptions& plan, std::size_t index) {
   static constexpr Channels channels[] = {Channels::mono, Channels::stereo, Channels::alternate};
-  static const std::vector<int> frames[] = {{960}, {480}, {1920}, {2880}, {120}, {240},
-                                            {960, 480, 1920}};
+  static const std::vector<int> frames[] = {{960}, {480}, {1920},          {2880},
+                                            {120}, {240}, {960, 480, 1920}};
   if (plan.mix_channels) {
     s.channels = channels[index % std::size(channels)];
   }
@@ -47,7 +47,7 @@ void mix(SpeakerOptions& s, const PlanOptions& plan, std::size_t index) {
   }
 }
 
-}  // namespace
+} // namespace
 
 std::optional<int> frame_ticks_from_ms(double ms) noexcept {
   for (const int ticks : {120, 240, 480, 960, 1920, 2880}) {
@@ -88,7 +88,8 @@ Result<std::vector<TalkerOptions>, std::string> make_conversation(const PlanOpti
   for (int turn = 0; turn < plan.turns; ++turn) {
     for (std::size_t i = 0; i < people.size(); ++i) {
       Person& person = people[i];
-      const std::string& path = person.voice->files[person.next_file++ % person.voice->files.size()];
+      const std::string& path =
+          person.voice->files[person.next_file++ % person.voice->files.size()];
       PcmPtr& pcm = loaded[path];
       if (!pcm) {
         auto read = read_audio_file(path);
@@ -130,12 +131,15 @@ Result<TalkerOptions, std::string> talker_from_json(const json& j, const Speaker
   if (!j.is_object()) {
     return Failure{std::string("a speaker is a JSON object")};
   }
-  static constexpr const char* known[] = {
-      "name",       "user_id",       "ssrc",            "files",         "start",
-      "gap",        "repeat",        "channels",        "frame_ms",      "timestamps",
-      "bitrate",    "fec",           "first_sequence",  "first_timestamp", "padding",
-      "extension",  "silence_frames", "fewer_silence",  "dtx_tail_ms",   "padding_burst",
-      "flags",      "announce",      "video_ssrc",      "expected_loss", "complexity"};
+  static constexpr const char* known[] = {"name",           "user_id",         "ssrc",
+                                          "files",          "start",           "gap",
+                                          "repeat",         "channels",        "frame_ms",
+                                          "timestamps",     "bitrate",         "fec",
+                                          "first_sequence", "first_timestamp", "padding",
+                                          "extension",      "silence_frames",  "fewer_silence",
+                                          "dtx_tail_ms",    "padding_burst",   "flags",
+                                          "announce",       "video_ssrc",      "expected_loss",
+                                          "complexity"};
   for (const auto& [key, value] : j.items()) {
     if (std::find(std::begin(known), std::end(known), key) == std::end(known)) {
       return Failure{"unknown key in a speaker: " + key};
@@ -242,4 +246,4 @@ Result<std::vector<TalkerOptions>, std::string> talkers_from_json(const json& j,
   return out;
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

@@ -61,7 +61,7 @@ double correlation(const std::vector<float>& a, const std::vector<float>& b, std
   return ab / std::sqrt(aa * bb + 1e-9);
 }
 
-}  // namespace
+} // namespace
 
 TEST(Speaker, SequenceIsContiguousOverPausesAndThroughTheWrap) {
   SpeakerOptions o = two_spurts();
@@ -164,8 +164,9 @@ TEST(Speaker, DecodesBackToItsSource) {
       }
       (p.payload[0] & 4 ? stereo : mono) = true;
       EXPECT_GE(p.payload[0] >> 3, 12) << "hybrid or CELT, full-band family";
-      const int got = opus_decode_float(decoder, p.payload.data(),
-                                        static_cast<opus_int32>(p.payload.size()), pcm.data(), 5760, 0);
+      const int got =
+          opus_decode_float(decoder, p.payload.data(), static_cast<opus_int32>(p.payload.size()),
+                            pcm.data(), 5760, 0);
       ASSERT_EQ(got, p.ticks);
       for (int i = 0; i < got; ++i) {
         heard.push_back(pcm[static_cast<std::size_t>(2 * i)]);

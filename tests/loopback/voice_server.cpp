@@ -28,7 +28,7 @@ bool asks_for_v8(const std::string& query) {
   return padded.find("&v=8&") != std::string::npos;
 }
 
-}  // namespace
+} // namespace
 
 VoiceServer::VoiceServer(Options options, OnChange on_change)
     : options_(std::move(options)), on_change_(std::move(on_change)),
@@ -193,8 +193,7 @@ void VoiceServer::open_session(std::uint64_t id, const Opening& opening) {
     const bool readable = token != d.end() && token->is_string();
     refuse(id, readable ? CloseSocket{static_cast<std::uint16_t>(Close::authentication_failed),
                                       "authentication failed"}
-                        : CloseSocket{static_cast<std::uint16_t>(Close::decode_error),
-                                      "no token"});
+                        : CloseSocket{static_cast<std::uint16_t>(Close::decode_error), "no token"});
   } else if (opening.resume) {
     resume(id, *found_room, *found, d);
   } else {
@@ -246,8 +245,7 @@ void VoiceServer::identify(std::uint64_t id, Room& room, Client& client, const j
     }
   }
   apply(room, client, client.session->identify(d, present, early));
-  broadcast(room, &client,
-            [&](VoiceSession& s) { return s.joined({client.credentials.user_id}); });
+  broadcast(room, &client, [&](VoiceSession& s) { return s.joined({client.credentials.user_id}); });
 }
 
 void VoiceServer::resume(std::uint64_t id, Room& room, Client& client, const json& d) {
@@ -257,7 +255,7 @@ void VoiceServer::resume(std::uint64_t id, Room& room, Client& client, const jso
   }
   const std::uint64_t old_socket = client.socket;
   if (old_socket != 0) {
-    listener_->drop(old_socket);  // the client gave that one up, whatever TCP thinks
+    listener_->drop(old_socket); // the client gave that one up, whatever TCP thinks
   }
   attach(id, client);
   log("resume: user " + std::to_string(client.credentials.user_id) + " after seq " +
@@ -297,7 +295,7 @@ void VoiceServer::apply(Room& room, Client& client, SessionActions actions) {
       client.socket = 0;
       end_session(room, client);
       client.spent = true;
-      return;  // the session that made the rest is gone
+      return; // the session that made the rest is gone
     } else if (auto* m = std::get_if<OpenMedia>(&action)) {
       ++status_.described;
       if (MediaPath* path = forwarder_.find(client.session->ssrc())) {
@@ -367,8 +365,7 @@ void VoiceServer::end_session(Room& room, Client& client) {
   status_.heartbeats += client.session->heartbeats();
   client.session.reset();
   client.forget_at.reset();
-  broadcast(room, &client,
-            [&](VoiceSession& s) { return s.left(client.credentials.user_id); });
+  broadcast(room, &client, [&](VoiceSession& s) { return s.left(client.credentials.user_id); });
 }
 
 void VoiceServer::closed(std::uint64_t id, int code) {
@@ -383,8 +380,8 @@ void VoiceServer::closed(std::uint64_t id, int code) {
       client->spent = options_.session.strict_credentials;
       end_session(*room, *client);
     } else {
-      log("socket of user " + std::to_string(client->credentials.user_id) + " closed: " +
-          std::to_string(code));
+      log("socket of user " + std::to_string(client->credentials.user_id) +
+          " closed: " + std::to_string(code));
       client->session->socket_lost();
       client->forget_at = monotonic_now() + options_.resume_window;
     }
@@ -403,9 +400,8 @@ void VoiceServer::tick() {
   }
   forwarder_.advance(now);
   for (const auto& room : rooms_) {
-    room->call->advance(now, [&](const Packet& packet) {
-      return forwarder_.forward(room->guild_id, packet, now);
-    });
+    room->call->advance(
+        now, [&](const Packet& packet) { return forwarder_.forward(room->guild_id, packet, now); });
     room->noise->advance(*room->call, forwarder_, now);
     for (const auto& client : room->clients) {
       if (!client->session) {
@@ -518,4 +514,4 @@ json VoiceServer::truth_summary() const {
   return {{"seed", options_.seed}, {"calls", calls}};
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

@@ -109,11 +109,16 @@ std::variant<json, CloseSocket> read_envelope(const std::string& text) {
 }
 
 bool is_client_op(std::int64_t op) {
-  static constexpr int known[] = {identify_op,          select_protocol_op,
-                                  heartbeat_op,         speaking_op,
-                                  resume_op,            video_op,
-                                  session_update_op,    media_sink_wants_op,
-                                  backend_version_op,   dave_transition_ready_op,
+  static constexpr int known[] = {identify_op,
+                                  select_protocol_op,
+                                  heartbeat_op,
+                                  speaking_op,
+                                  resume_op,
+                                  video_op,
+                                  session_update_op,
+                                  media_sink_wants_op,
+                                  backend_version_op,
+                                  dave_transition_ready_op,
                                   dave_invalid_commit_op};
   return std::find(std::begin(known), std::end(known), op) != std::end(known);
 }
@@ -134,7 +139,7 @@ json ack_of(const json& d) {
   return message(heartbeat_ack_op, {{"t", d["t"]}});
 }
 
-}  // namespace
+} // namespace
 
 json hello(double heartbeat_interval_ms) {
   // A float on purpose: live servers send one and integer-only readers fail.
@@ -148,7 +153,7 @@ std::variant<Opening, CloseSocket, SendText> read_opening(const std::string& tex
   }
   json& m = std::get<json>(envelope);
   const auto op = m["op"].get<std::int64_t>();
-  if (op == heartbeat_op) {  // clients may start beating at Hello
+  if (op == heartbeat_op) { // clients may start beating at Hello
     if (auto refused = refuse_heartbeat(m["d"])) {
       return *refused;
     }
@@ -177,9 +182,8 @@ VoiceSession::VoiceSession(Credentials credentials, SessionOptions options, std:
   key_ = transport::Key(key);
 }
 
-std::optional<CloseSocket> VoiceSession::refuse_identify(const json& d,
-                                                         const Credentials& credentials,
-                                                         bool require_dave) {
+std::optional<CloseSocket>
+VoiceSession::refuse_identify(const json& d, const Credentials& credentials, bool require_dave) {
   const auto server = snowflake(d, "server_id");
   const auto user = snowflake(d, "user_id");
   const std::string* session = text_field(d, "session_id");
@@ -435,7 +439,7 @@ SessionActions VoiceSession::on_text(const std::string& text, Time now) {
     if (!is_client_op(op)) {
       refused = close(Close::unknown_opcode, "unknown opcode");
     }
-    break;  // video, session update, media sink wants: a real server takes note of them
+    break; // video, session update, media sink wants: a real server takes note of them
   }
   if (refused) {
     out.emplace_back(*refused);
@@ -512,4 +516,4 @@ SessionActions VoiceSession::send(int op, json d) {
   return out;
 }
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

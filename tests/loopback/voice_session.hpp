@@ -46,15 +46,15 @@ struct Credentials {
 // Somebody whom the session tells its client about.
 struct Participant {
   std::uint64_t user_id = 0;
-  std::uint32_t ssrc = 0;  // 0 = not announced yet
+  std::uint32_t ssrc = 0; // 0 = not announced yet
   int flags = 1;
-  std::uint32_t video_ssrc = 0;  // != 0 = has a camera on
+  std::uint32_t video_ssrc = 0; // != 0 = has a camera on
 };
 
 struct SessionOptions {
   double heartbeat_interval_ms = 13750.0;
   std::vector<transport::Mode> modes{transport::live_modes.begin(), transport::live_modes.end()};
-  bool other_mode = false;  // trap: the session description names a mode that was not asked for
+  bool other_mode = false; // trap: the session description names a mode that was not asked for
   bool require_dave = false;
   std::uint16_t first_sequence = 65530;
   std::size_t resend_limit = 256;  // messages kept for Resume
@@ -106,9 +106,8 @@ class VoiceSession {
                std::uint16_t udp_port, std::uint64_t seed);
 
   // Checks Identify's `d`; nothing when it is acceptable.
-  static std::optional<CloseSocket> refuse_identify(const nlohmann::json& d,
-                                                    const Credentials& credentials,
-                                                    bool require_dave);
+  static std::optional<CloseSocket>
+  refuse_identify(const nlohmann::json& d, const Credentials& credentials, bool require_dave);
 
   // Ready and everything that follows it at once. `early` are announced before the session
   // description, `present` are known by name only.
@@ -175,4 +174,4 @@ class VoiceSession {
   Deadline heartbeat_deadline_;
 };
 
-}  // namespace discord::loopback
+} // namespace discord::loopback

@@ -47,11 +47,11 @@ class WebSocketListener {
     WebSocketListener* owner;
     std::uint64_t id;
     SoupWebsocketConnection* connection;
-    GSocket* socket;  // may be null
+    GSocket* socket; // may be null
     bool closing = false;
   };
-  static void on_socket(SoupServer*, SoupServerMessage*, const char* path,
-                        SoupWebsocketConnection*, gpointer self);
+  static void on_socket(SoupServer*, SoupServerMessage*, const char* path, SoupWebsocketConnection*,
+                        gpointer self);
   static void on_message(SoupWebsocketConnection*, int type, GBytes*, gpointer socket);
   static void on_closed(SoupWebsocketConnection*, gpointer socket);
   Socket* find(std::uint64_t id);
@@ -64,4 +64,4 @@ class WebSocketListener {
   std::map<std::uint64_t, Socket> sockets_;
 };
 
-}  // namespace discord::loopback
+} // namespace discord::loopback
