@@ -7,9 +7,7 @@
 
 namespace discord {
 
-template <class E> struct Failure {
-  E error;
-};
+template <class E> struct Failure { E error; };
 template <class E> Failure(E) -> Failure<E>;
 
 template <class T, class E> class [[nodiscard]] Result {

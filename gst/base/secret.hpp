@@ -3,9 +3,9 @@
 
 #include "base/bytes.hpp"
 
+#include <sodium.h>
 #include <algorithm>
 #include <array>
-#include <sodium.h>
 #include <string>
 #include <utility>
 

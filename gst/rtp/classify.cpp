@@ -14,7 +14,7 @@ bool has_keepalive_size(std::size_t size) noexcept {
   return size == 4 || size == 8 || size == 9;
 }
 
-} // namespace
+}  // namespace
 
 DatagramKind classify(ByteSpan datagram, const DatagramLimits& limits) noexcept {
   const std::size_t size = datagram.size();
@@ -50,22 +50,22 @@ DatagramKind classify(ByteSpan datagram, const DatagramLimits& limits) noexcept 
 
 const char* to_string(DatagramKind kind) noexcept {
   switch (kind) {
-  case DatagramKind::discovery_reply:
-    return "discovery_reply";
-  case DatagramKind::ping_reply:
-    return "ping_reply";
-  case DatagramKind::keepalive_echo:
-    return "keepalive_echo";
-  case DatagramKind::rtp_audio:
-    return "rtp_audio";
-  case DatagramKind::rtp_other:
-    return "rtp_other";
-  case DatagramKind::rtcp:
-    return "rtcp";
-  case DatagramKind::drop:
-    break;
+    case DatagramKind::discovery_reply:
+      return "discovery_reply";
+    case DatagramKind::ping_reply:
+      return "ping_reply";
+    case DatagramKind::keepalive_echo:
+      return "keepalive_echo";
+    case DatagramKind::rtp_audio:
+      return "rtp_audio";
+    case DatagramKind::rtp_other:
+      return "rtp_other";
+    case DatagramKind::rtcp:
+      return "rtcp";
+    case DatagramKind::drop:
+      break;
   }
   return "drop";
 }
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

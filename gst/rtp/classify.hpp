@@ -31,4 +31,4 @@ DatagramKind classify(ByteSpan datagram, const DatagramLimits& limits = {}) noex
 // The name as it appears in statistics ("rtp_audio", ...).
 const char* to_string(DatagramKind kind) noexcept;
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

@@ -36,7 +36,7 @@ std::optional<std::array<std::uint8_t, 4>> parse_ipv4(std::string_view text) noe
   return at == text.size() ? std::optional(octets) : std::nullopt;
 }
 
-} // namespace
+}  // namespace
 
 std::string DiscoveryReply::address() const {
   std::string text;
@@ -147,4 +147,4 @@ std::optional<Bytes> server_side_reply(ByteSpan datagram, std::string_view addre
   return Bytes(reply->begin(), reply->end());
 }
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

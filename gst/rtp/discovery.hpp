@@ -21,19 +21,19 @@ using PingDatagram = std::array<std::uint8_t, ping_size>;
 struct DiscoveryReply {
   std::uint32_t ssrc = 0;
   std::array<std::uint8_t, 4> octets{};
-  std::uint16_t port = 0; // host order, never 0
+  std::uint16_t port = 0;  // host order, never 0
 
   // Dotted text, as Select Protocol wants it.
   std::string address() const;
 };
 
 enum class DiscoveryError {
-  bad_size,     // not 74 bytes
-  bad_type,     // not a reply, e.g. our own request reflected
-  bad_length,   // length field is not 70
-  wrong_ssrc,   // somebody else's
-  unterminated, // no NUL in the address field
-  bad_address,  // not an IPv4 literal
+  bad_size,      // not 74 bytes
+  bad_type,      // not a reply, e.g. our own request reflected
+  bad_length,    // length field is not 70
+  wrong_ssrc,    // somebody else's
+  unterminated,  // no NUL in the address field
+  bad_address,   // not an IPv4 literal
   zero_port,
 };
 
@@ -59,4 +59,4 @@ std::optional<DiscoveryDatagram> make_discovery_reply(std::uint32_t ssrc, std::s
 std::optional<Bytes> server_side_reply(ByteSpan datagram, std::string_view address,
                                        std::uint16_t port);
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

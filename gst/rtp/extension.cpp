@@ -29,4 +29,4 @@ std::uint8_t speaking_flags(std::optional<std::uint8_t> speaker) noexcept {
   return static_cast<std::uint8_t>(flags);
 }
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

@@ -16,9 +16,9 @@ inline constexpr std::uint8_t speaker_id = 9;
 // follows from the word count alone.
 enum class WalkEnd {
   complete,
-  stopped, // id 15, "stop here" by the RFC
-  illegal, // id 0 with a length
-  overrun, // an element claims more than there is
+  stopped,  // id 15, "stop here" by the RFC
+  illegal,  // id 0 with a length
+  overrun,  // an element claims more than there is
 };
 
 // Calls `visit(id, bytes)` for each element in front of the first fault.
@@ -27,7 +27,7 @@ template <class Visitor> WalkEnd walk_elements(ByteSpan elements, Visitor&& visi
   while (at < elements.size()) {
     const std::uint8_t lead = elements[at++];
     if (lead == 0) {
-      continue; // padding, allowed anywhere
+      continue;  // padding, allowed anywhere
     }
     const auto id = static_cast<std::uint8_t>(lead >> 4);
     const std::size_t size = (lead & 15u) + 1u;
@@ -48,8 +48,8 @@ template <class Visitor> WalkEnd walk_elements(ByteSpan elements, Visitor&& visi
 
 // What the extension said about the sound; empty where it said nothing.
 struct AudioExtension {
-  std::optional<std::uint8_t> audio_level; // raw: bit 7 voice activity, low 7 bits -dBov
-  std::optional<std::uint8_t> speaker;     // raw: 1 priority, 2 voice, 4 soundshare
+  std::optional<std::uint8_t> audio_level;  // raw: bit 7 voice activity, low 7 bits -dBov
+  std::optional<std::uint8_t> speaker;      // raw: 1 priority, 2 voice, 4 soundshare
 
   friend bool operator==(const AudioExtension&, const AudioExtension&) = default;
 };
@@ -61,4 +61,4 @@ AudioExtension parse_audio_extension(std::uint16_t profile, ByteSpan elements) n
 // Flags as opcode 5 has them: 1 voice, 2 soundshare, 4 priority. Zero or missing means voice.
 std::uint8_t speaking_flags(std::optional<std::uint8_t> speaker) noexcept;
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

@@ -42,4 +42,4 @@ std::size_t write_header(const Header& header, MutableByteSpan out,
   return size;
 }
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

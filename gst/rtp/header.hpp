@@ -17,8 +17,8 @@ struct Header {
   bool padding = false;
   bool extension = false;
   bool marker = false;
-  std::uint8_t csrc_count = 0;   // 0-15
-  std::uint8_t payload_type = 0; // 0-127
+  std::uint8_t csrc_count = 0;    // 0-15
+  std::uint8_t payload_type = 0;  // 0-127
   std::uint16_t sequence = 0;
   std::uint32_t timestamp = 0;
   std::uint32_t ssrc = 0;
@@ -27,8 +27,8 @@ struct Header {
 };
 
 enum class HeaderError {
-  too_short,   // fixed part or CSRC list does not fit
-  bad_version, // not RTP version 2
+  too_short,    // fixed part or CSRC list does not fit
+  bad_version,  // not RTP version 2
 };
 
 // Reads the fixed header; that the CSRC list fits is checked too.
@@ -49,4 +49,4 @@ constexpr std::size_t header_size_with_preamble(const Header& header) noexcept {
 std::size_t write_header(const Header& header, MutableByteSpan out,
                          std::span<const std::uint32_t> csrc = {}) noexcept;
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

@@ -9,7 +9,7 @@ constexpr std::size_t round_up_to_words(std::size_t bytes) noexcept {
   return (bytes + 3) & ~std::size_t{3};
 }
 
-} // namespace
+}  // namespace
 
 Result<Packet, PacketError> parse_packet(ByteSpan packet) noexcept {
   const auto header = parse_header(packet);
@@ -72,10 +72,10 @@ std::size_t write_packet(const PacketParts& parts, MutableByteSpan out) noexcept
     at = std::fill_n(at, words * 4 - parts.elements.size(), std::uint8_t{0});
   }
   at = std::copy(parts.payload.begin(), parts.payload.end(), at);
-  // Only the last byte has a meaning (RFC 3550 section 5.1); Discord's own clients fill all with
+  // Only the last byte has a meaning (RFC 3550 section 5.1).
   // it.
   std::fill_n(at, parts.padding, parts.padding);
   return size;
 }
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

@@ -30,7 +30,7 @@ Result<ReportBlocks, RtcpError> report_blocks(ByteSpan rest, std::uint8_t count)
   if (rest.size() < size) {
     return Failure{RtcpError::bad_body};
   }
-  return ReportBlocks(rest.first(size)); // what follows is a profile's own extension
+  return ReportBlocks(rest.first(size));  // what follows is a profile's own extension
 }
 
 Result<RtcpPacket, RtcpError> parse_sender_report(ByteSpan body, std::uint8_t count) noexcept {
@@ -124,7 +124,7 @@ void write_blocks(std::span<const ReportBlock> blocks, std::uint8_t* at) noexcep
   }
 }
 
-} // namespace
+}  // namespace
 
 // The one walk over chunks serves checking and visiting, so that they cannot disagree.
 struct SdesCheck {
@@ -174,21 +174,21 @@ Result<RtcpPacket, RtcpError> CompoundReader::next() noexcept {
   }
   auto parsed = [&]() -> Result<RtcpPacket, RtcpError> {
     switch (type) {
-    case sr:
-      return parse_sender_report(body, count);
-    case rr:
-      return parse_receiver_report(body, count);
-    case sdes:
-      return SdesCheck::parse(body, count);
-    case bye:
-      return parse_bye(body, count);
-    case app:
-      return parse_app(body, count);
-    case rtpfb:
-    case psfb:
-      return parse_feedback(body, type, count);
-    default:
-      return RtcpPacket(UnknownRtcp{type, count, body});
+      case sr:
+        return parse_sender_report(body, count);
+      case rr:
+        return parse_receiver_report(body, count);
+      case sdes:
+        return SdesCheck::parse(body, count);
+      case bye:
+        return parse_bye(body, count);
+      case app:
+        return parse_app(body, count);
+      case rtpfb:
+      case psfb:
+        return parse_feedback(body, type, count);
+      default:
+        return RtcpPacket(UnknownRtcp{type, count, body});
     }
   }();
   if (!parsed) {
@@ -259,4 +259,4 @@ std::size_t write_bye(std::uint32_t ssrc, std::string_view reason, MutableByteSp
   return size;
 }
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

@@ -11,16 +11,16 @@
 
 namespace discord::rtp {
 
-inline constexpr std::size_t rtcp_clear_size = 8; // header and sender SSRC
+inline constexpr std::size_t rtcp_clear_size = 8;  // header and sender SSRC
 
 struct ReportBlock {
   std::uint32_t ssrc = 0;
-  std::uint8_t fraction_lost = 0;   // of 256
-  std::int32_t cumulative_lost = 0; // 24 bits, signed: duplicates make it negative
+  std::uint8_t fraction_lost = 0;    // of 256
+  std::int32_t cumulative_lost = 0;  // 24 bits, signed: duplicates make it negative
   std::uint32_t highest_sequence = 0;
-  std::uint32_t jitter = 0;              // timestamp units
-  std::uint32_t last_sr = 0;             // middle 32 bits of the NTP time, 0 = none yet
-  std::uint32_t delay_since_last_sr = 0; // 1/65536 s
+  std::uint32_t jitter = 0;               // timestamp units
+  std::uint32_t last_sr = 0;              // middle 32 bits of the NTP time, 0 = none yet
+  std::uint32_t delay_since_last_sr = 0;  // 1/65536 s
 
   friend bool operator==(const ReportBlock&, const ReportBlock&) = default;
 };
@@ -40,7 +40,7 @@ class ReportBlocks {
 
 struct SenderReport {
   std::uint32_t ssrc = 0;
-  std::uint64_t ntp = 0; // 32.32 seconds since 1900
+  std::uint64_t ntp = 0;  // 32.32 seconds since 1900
   std::uint32_t rtp_timestamp = 0;
   std::uint32_t packet_count = 0;
   std::uint32_t octet_count = 0;
@@ -73,7 +73,7 @@ class SourceDescription {
 };
 
 struct Bye {
-  ByteSpan sources; // 4 bytes each
+  ByteSpan sources;  // 4 bytes each
   std::optional<ByteSpan> reason;
 
   std::size_t size() const noexcept { return sources.size() / 4; }
@@ -107,10 +107,10 @@ using RtcpPacket = std::variant<SenderReport, ReceiverReport, SourceDescription,
                                 RtcpFeedback, UnknownRtcp>;
 
 enum class RtcpError {
-  truncated, // fewer bytes than a header, or than the length field says
+  truncated,  // fewer bytes than a header, or than the length field says
   bad_version,
-  bad_padding, // count 0, not whole words, more than the packet, or not in the last packet
-  bad_body,    // counts in the header promise more than the packet holds
+  bad_padding,  // count 0, not whole words, more than the packet, or not in the last packet
+  bad_body,     // counts in the header promise more than the packet holds
 };
 
 // Walks a compound by the length fields. After a refusal `at_end()` is true: where one packet lies
@@ -147,7 +147,7 @@ template <class Visitor>
 bool SourceDescription::walk(ByteSpan chunks, std::uint8_t count, Visitor& visit) {
   std::size_t at = 0;
   for (unsigned chunk = 0; chunk < count; ++chunk) {
-    if (chunks.size() - at < 8) { // an SSRC and at least one word that ends the list
+    if (chunks.size() - at < 8) {  // an SSRC and at least one word that ends the list
       return false;
     }
     const std::uint32_t ssrc = load_be32(chunks.data() + at);
@@ -160,11 +160,11 @@ bool SourceDescription::walk(ByteSpan chunks, std::uint8_t count, Visitor& visit
       at += 2u + chunks[at + 1];
     }
     if (at >= chunks.size()) {
-      return false; // the list has no terminator
+      return false;  // the list has no terminator
     }
-    at = (at + 4) & ~std::size_t{3}; // at least one zero, then up to the next word
+    at = (at + 4) & ~std::size_t{3};  // at least one zero, then up to the next word
   }
   return true;
 }
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

@@ -44,4 +44,4 @@ template <class Wire> class Unwrapper {
 using SequenceUnwrapper = Unwrapper<std::uint16_t>;
 using TimestampUnwrapper = Unwrapper<std::uint32_t>;
 
-} // namespace discord::rtp
+}  // namespace discord::rtp

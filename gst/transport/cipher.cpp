@@ -1,12 +1,12 @@
 #include "transport/cipher.hpp"
 
+#include <openssl/evp.h>
+#include <sodium.h>
 #include <algorithm>
 #include <array>
 #include <climits>
 #include <cstring>
 #include <new>
-#include <openssl/evp.h>
-#include <sodium.h>
 
 namespace discord::transport {
 namespace {
@@ -39,14 +39,14 @@ Nonce make_nonce(ByteSpan bytes) noexcept {
 
 OpenError to_open_error(rtp::PacketError error) noexcept {
   switch (error) {
-  case rtp::PacketError::too_short:
-    return OpenError::too_short;
-  case rtp::PacketError::bad_version:
-    return OpenError::bad_version;
-  case rtp::PacketError::bad_extension:
-    return OpenError::bad_extension;
-  case rtp::PacketError::bad_padding:
-    break;
+    case rtp::PacketError::too_short:
+      return OpenError::too_short;
+    case rtp::PacketError::bad_version:
+      return OpenError::bad_version;
+    case rtp::PacketError::bad_extension:
+      return OpenError::bad_extension;
+    case rtp::PacketError::bad_padding:
+      break;
   }
   return OpenError::bad_padding;
 }
@@ -69,20 +69,20 @@ Result<std::size_t, OpenError> clear_size(const ModeTraits& mode, ByteSpan bytes
   return rtp::header_size_with_preamble(*header);
 }
 
-} // namespace
+}  // namespace
 
 const char* to_string(OpenError error) noexcept {
   switch (error) {
-  case OpenError::too_short:
-    return "too-short";
-  case OpenError::bad_version:
-    return "bad-version";
-  case OpenError::bad_extension:
-    return "bad-extension";
-  case OpenError::not_authentic:
-    return "not-authentic";
-  case OpenError::bad_padding:
-    break;
+    case OpenError::too_short:
+      return "too-short";
+    case OpenError::bad_version:
+      return "bad-version";
+    case OpenError::bad_extension:
+      return "bad-extension";
+    case OpenError::not_authentic:
+      return "not-authentic";
+    case OpenError::bad_padding:
+      break;
   }
   return "bad-padding";
 }
@@ -101,15 +101,15 @@ class Cipher::Engine {
             const std::uint8_t* tag) noexcept {
     std::uint8_t* data = text.data();
     switch (algorithm_) {
-    case Algorithm::aes256_gcm:
-      return open_gcm(nonce, aad, text, tag);
-    case Algorithm::xchacha20_poly1305:
-      return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(data, nullptr, data, text.size(),
-                                                                 tag, aad.data(), aad.size(),
-                                                                 nonce.data(), key_.data()) == 0;
-    case Algorithm::xsalsa20_poly1305:
-      return crypto_secretbox_open_detached(data, data, tag, text.size(), nonce.data(),
-                                            key_.data()) == 0;
+      case Algorithm::aes256_gcm:
+        return open_gcm(nonce, aad, text, tag);
+      case Algorithm::xchacha20_poly1305:
+        return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(data, nullptr, data, text.size(),
+                                                                   tag, aad.data(), aad.size(),
+                                                                   nonce.data(), key_.data()) == 0;
+      case Algorithm::xsalsa20_poly1305:
+        return crypto_secretbox_open_detached(data, data, tag, text.size(), nonce.data(),
+                                              key_.data()) == 0;
     }
     return false;
   }
@@ -117,15 +117,15 @@ class Cipher::Engine {
   bool seal(const Nonce& nonce, ByteSpan aad, MutableByteSpan text, std::uint8_t* tag) noexcept {
     std::uint8_t* data = text.data();
     switch (algorithm_) {
-    case Algorithm::aes256_gcm:
-      return seal_gcm(nonce, aad, text, tag);
-    case Algorithm::xchacha20_poly1305:
-      return crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
-                 data, tag, nullptr, data, text.size(), aad.data(), aad.size(), nullptr,
-                 nonce.data(), key_.data()) == 0;
-    case Algorithm::xsalsa20_poly1305:
-      return crypto_secretbox_detached(data, tag, data, text.size(), nonce.data(), key_.data()) ==
-             0;
+      case Algorithm::aes256_gcm:
+        return seal_gcm(nonce, aad, text, tag);
+      case Algorithm::xchacha20_poly1305:
+        return crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
+                   data, tag, nullptr, data, text.size(), aad.data(), aad.size(), nullptr,
+                   nonce.data(), key_.data()) == 0;
+      case Algorithm::xsalsa20_poly1305:
+        return crypto_secretbox_detached(data, tag, data, text.size(), nonce.data(), key_.data()) ==
+               0;
     }
     return false;
   }
@@ -179,7 +179,12 @@ class Cipher::Engine {
 };
 
 Cipher::Cipher(Mode mode, const Key& key)
-    : mode_(mode), engine_(std::make_unique<Engine>(traits(mode).algorithm, key)) {}
+    : mode_(mode), engine_(std::make_unique<Engine>(traits(mode).algorithm, key)) {
+  // Picks the fast implementations; without it the portable ones run. A second call costs nothing.
+  if (sodium_init() < 0) {
+    throw std::bad_alloc();
+  }
+}
 Cipher::~Cipher() = default;
 Cipher::Cipher(Cipher&&) noexcept = default;
 Cipher& Cipher::operator=(Cipher&&) noexcept = default;
@@ -306,4 +311,4 @@ Result<MutableByteSpan, SealError> Cipher::seal_rtcp(ByteSpan compound, std::uin
   return seal(compound.size(), rtp::rtcp_clear_size, counter, out);
 }
 
-} // namespace discord::transport
+}  // namespace discord::transport

@@ -11,25 +11,25 @@
 namespace discord::transport {
 
 enum class OpenError {
-  too_short,     // cannot hold its clear prefix, tag and nonce
-  bad_version,   // not version 2
-  bad_extension, // authentic, but the extension reaches past the end
-  not_authentic, // wrong key, changed, or not for this mode
-  bad_padding,   // authentic, but the padding count is impossible
+  too_short,      // cannot hold its clear prefix, tag and nonce
+  bad_version,    // not version 2
+  bad_extension,  // authentic, but the extension reaches past the end
+  not_authentic,  // wrong key, changed, or not for this mode
+  bad_padding,    // authentic, but the padding count is impossible
 };
 const char* to_string(OpenError error) noexcept;
 
 // An authentic packet. Everything points into the datagram that was opened.
 struct OpenedRtp {
-  rtp::Header header;      // as on the wire: P and X still say what had been there
-  MutableByteSpan payload; // without extension and padding; empty is legal
+  rtp::Header header;       // as on the wire: P and X still say what had been there
+  MutableByteSpan payload;  // without extension and padding; empty is legal
   rtp::AudioExtension extension;
-  MutableByteSpan packet; // the whole RTP packet in the clear, extension and padding included
+  MutableByteSpan packet;  // the whole RTP packet in the clear, extension and padding included
 };
 
 enum class SealError {
-  too_small,  // `out` is shorter than `sealed_size`
-  bad_packet, // not something that can be sealed: header, CSRC list or preamble do not fit
+  too_small,   // `out` is shorter than `sealed_size`
+  bad_packet,  // not something that can be sealed: header, CSRC list or preamble do not fit
 };
 
 // Which half of the nonce space a sender counts in. Both sides seal with the same key, so a test
@@ -57,7 +57,7 @@ class NonceCounter {
 // Not for use by two threads at once.
 class Cipher {
  public:
-  // Throws std::bad_alloc when the crypto library gives no context; nothing else ever throws.
+  // Throws std::bad_alloc when a crypto library cannot be set up; nothing else ever throws.
   Cipher(Mode mode, const Key& key);
   ~Cipher();
   Cipher(Cipher&&) noexcept;
@@ -104,4 +104,4 @@ class Cipher {
   std::unique_ptr<Engine> engine_;
 };
 
-} // namespace discord::transport
+}  // namespace discord::transport

@@ -15,7 +15,7 @@ constexpr std::array<ModeTraits, mode_count> table = {{
     {"xsalsa20_poly1305_lite", Algorithm::xsalsa20_poly1305, false, false, true, 4, 24},
 }};
 
-} // namespace
+}  // namespace
 
 const ModeTraits& traits(Mode mode) noexcept {
   return table[static_cast<std::size_t>(mode)];
@@ -34,4 +34,4 @@ rtp::DatagramLimits limits_for(Mode mode, std::uint8_t audio_payload_type) noexc
   return {traits(mode).min_rtp(), traits(mode).min_rtcp(), audio_payload_type};
 }
 
-} // namespace discord::transport
+}  // namespace discord::transport

@@ -39,10 +39,10 @@ struct ModeTraits {
   Algorithm algorithm;
   // RTP: header, CSRC list and extension preamble are clear; otherwise only the first 12 bytes are.
   bool rtpsize;
-  bool authenticates_prefix; // the clear bytes are the AEAD's associated data
-  bool tag_first;            // tag ‖ ciphertext (NaCl secretbox) rather than ciphertext ‖ tag
-  std::size_t suffix_size;   // nonce bytes at the end of the datagram
-  std::size_t nonce_size;    // the suffix (or the clear prefix, without a suffix), zeros behind it
+  bool authenticates_prefix;  // the clear bytes are the AEAD's associated data
+  bool tag_first;             // tag ‖ ciphertext (NaCl secretbox) rather than ciphertext ‖ tag
+  std::size_t suffix_size;    // nonce bytes at the end of the datagram
+  std::size_t nonce_size;     // the suffix (or the clear prefix, without a suffix), zeros behind it
 
   constexpr std::size_t overhead() const noexcept { return tag_size + suffix_size; }
   constexpr std::size_t min_rtp() const noexcept { return 12 + overhead(); }
@@ -59,4 +59,4 @@ std::optional<Mode> mode_from_name(std::string_view name) noexcept;
 // The sizes that `rtp::classify` needs.
 rtp::DatagramLimits limits_for(Mode mode, std::uint8_t audio_payload_type = 120) noexcept;
 
-} // namespace discord::transport
+}  // namespace discord::transport

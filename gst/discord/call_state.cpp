@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "discord/call_state.hpp"
+
+#include <utility>
+
+namespace discord {
+
+CallState::SnapshotPtr CallState::snapshot() const {
+  Lock lock(mutex_);
+  return snapshot_;
+}
+
+void CallState::update(const std::function<void(CallSnapshot&)>& change) {
+  {
+    Lock lock(mutex_);
+    auto next = std::make_shared<CallSnapshot>(*snapshot_);
+    change(*next);
+    snapshot_ = std::move(next);
+    version_.fetch_add(1, std::memory_order_release);
+  }
+  Lock lock(listeners_mutex_);
+  for (const auto& [id, listener] : listeners_) {
+    listener();
+  }
+}
+
+std::uint64_t CallState::add_listener(std::function<void()> listener) {
+  Lock lock(listeners_mutex_);
+  const std::uint64_t id = next_listener_++;
+  listeners_.emplace(id, std::move(listener));
+  return id;
+}
+
+void CallState::remove_listener(std::uint64_t id) {
+  Lock lock(listeners_mutex_);
+  listeners_.erase(id);
+}
+
+}  // namespace discord

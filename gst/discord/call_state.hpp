@@ -1,0 +1,57 @@
+// What the control thread knows about a call, as media threads see it.
+#pragma once
+
+#include "base/mutex.hpp"
+#include "transport/mode.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+namespace discord {
+
+// One consistent view: a snapshot is never changed once it has been published.
+struct CallSnapshot {
+  // The voice connection the values belong to. A new connection (move, rejoin) has a larger one,
+  // and nothing of an older one may be applied to it.
+  std::uint64_t generation = 0;
+  std::optional<transport::Mode> mode;
+  std::optional<transport::Key> key;
+  // Whether the call is end-to-end encrypted, so that packets must wait for their user.
+  bool e2ee = false;
+  std::map<std::uint32_t, std::uint64_t> users;  // SSRC to user id
+};
+
+// The hand-over point between the control thread (writes) and any number of elements (read).
+// All members may be called from any thread.
+class CallState {
+ public:
+  using SnapshotPtr = std::shared_ptr<const CallSnapshot>;
+
+  // Cheap enough for every packet: one atomic load. It changes with every publication.
+  std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
+
+  SnapshotPtr snapshot() const EXCLUDES(mutex_);
+
+  // Publishes what `change` makes of the current view and then calls the listeners.
+  void update(const std::function<void(CallSnapshot&)>& change) EXCLUDES(mutex_, listeners_mutex_);
+
+  // `listener` runs on the publishing thread and must only wake somebody up. It is not running any
+  // more when `remove_listener` returns.
+  std::uint64_t add_listener(std::function<void()> listener) EXCLUDES(listeners_mutex_);
+  void remove_listener(std::uint64_t id) EXCLUDES(listeners_mutex_);
+
+ private:
+  mutable Mutex mutex_;
+  SnapshotPtr snapshot_ GUARDED_BY(mutex_) = std::make_shared<CallSnapshot>();
+  std::atomic<std::uint64_t> version_{1};
+
+  Mutex listeners_mutex_;
+  std::map<std::uint64_t, std::function<void()>> listeners_ GUARDED_BY(listeners_mutex_);
+  std::uint64_t next_listener_ GUARDED_BY(listeners_mutex_) = 1;
+};
+
+}  // namespace discord

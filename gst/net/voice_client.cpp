@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "net/voice_client.hpp"
+
+#include <glib-unix.h>
+#include <sodium.h>
+#include <array>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+#include <utility>
+
+namespace discord::net {
+
+namespace {
+
+template <class... Ts> struct Overloaded : Ts... { using Ts::operator()...; };
+template <class... Ts> Overloaded(Ts...) -> Overloaded<Ts...>;
+
+std::uint64_t random_bits() {
+  std::uint64_t bits = 0;
+  randombytes_buf(&bits, sizeof bits);
+  return bits;
+}
+
+voice::SocketError translate(ConnectError error) {
+  switch (error) {
+    case ConnectError::tls_missing:
+    case ConnectError::tls_failed:
+      return voice::SocketError::Tls;
+    case ConnectError::not_a_websocket:
+      return voice::SocketError::Handshake;
+    case ConnectError::unreachable:
+      break;
+  }
+  return voice::SocketError::Unreachable;
+}
+
+}  // namespace
+
+bool cpu_has_aes() noexcept {
+#if defined(__aarch64__)
+  return (getauxval(AT_HWCAP) & HWCAP_AES) != 0;
+#else
+  return sodium_init() >= 0 && sodium_runtime_has_aesni() != 0;
+#endif
+}
+
+// Lives on the control thread; shared, so that work posted to it can see that it has ended.
+class VoiceClient::Link : public std::enable_shared_from_this<Link> {
+ public:
+  Link(voice::Credentials credentials, ClientOptions options, Observer& observer,
+       GMainContext* context)
+      : options_(std::move(options)),
+        observer_(observer),
+        context_(context),
+        session_(std::move(credentials), options_.voice, random_bits),
+        timer_(context,
+               [this] { drive([this](voice::Out& out) { session_.on_timer(now(), out); }); }) {}
+
+  ~Link() { stop_reading(); }
+
+  void start() {
+    drive([this](voice::Out& out) { session_.start(now(), out); });
+  }
+
+  void stop() {
+    drive([this](voice::Out& out) { session_.stop(now(), out); });
+    websocket_.reset();
+  }
+
+  void datagram(voice::Generation generation, ByteSpan bytes) {
+    drive([&](voice::Out& out) { session_.on_datagram(generation, bytes, now(), out); });
+  }
+
+  Status status() const {
+    return {session_.state(),    session_.counters(), session_.heartbeat_rtt(),
+            session_.ping_rtt(), session_.mode(),     session_.ssrc()};
+  }
+
+ private:
+  // Lets the session take one step and carries out what it asks for. A step that an action causes
+  // (a socket that cannot be opened) runs after the actions that are already there.
+  void drive(const std::function<void(voice::Out&)>& step) {
+    const std::shared_ptr<Link> keep = shared_from_this();
+    pending_.push_back(step);
+    if (driving_) {
+      return;
+    }
+    driving_ = true;
+    while (!pending_.empty()) {
+      const std::function<void(voice::Out&)> next = std::move(pending_.front());
+      pending_.erase(pending_.begin());
+      voice::Out out;
+      next(out);
+      for (const voice::Action& action : out) {
+        carry_out(action);
+      }
+    }
+    driving_ = false;
+    timer_.set(session_.next_deadline());
+  }
+
+  void carry_out(const voice::Action& action) {
+    std::visit(Overloaded{
+                   [this](const voice::OpenWebSocket& a) { open_websocket(a); },
+                   [this](const voice::CloseWebSocket& a) {
+                     if (websocket_ && a.generation == websocket_generation_) {
+                       websocket_->close(a.code);
+                       websocket_.reset();
+                     }
+                   },
+                   [this](const voice::SendText& a) {
+                     if (websocket_ && a.generation == websocket_generation_) {
+                       websocket_->send_text(a.text);
+                     }
+                   },
+                   [this](const voice::SendSecretText& a) {
+                     if (websocket_ && a.generation == websocket_generation_) {
+                       websocket_->send_text(a.text.reveal());
+                     }
+                   },
+                   [this](const voice::SendBinary& a) {
+                     if (websocket_ && a.generation == websocket_generation_) {
+                       websocket_->send_binary(a.bytes);
+                     }
+                   },
+                   [this](const voice::OpenUdp& a) { open_udp(a); },
+                   [this](const voice::SendDatagram& a) {
+                     if (udp_ && a.generation == udp_generation_) {
+                       udp_->send(a.bytes);
+                     }
+                   },
+                   [this](const voice::CloseUdp& a) {
+                     if (a.generation == udp_generation_) {
+                       close_udp();
+                     }
+                   },
+                   [this](const voice::UseKey& a) {
+                     observer_.on_action(a);
+                     if (udp_ && a.generation == udp_generation_) {
+                       stop_reading();
+                       observer_.on_media_socket(a.generation, udp_);
+                     }
+                   },
+                   [this](const auto& a) { observer_.on_action(a); },
+               },
+               action);
+  }
+
+  void open_websocket(const voice::OpenWebSocket& a) {
+    websocket_generation_ = a.generation;
+    const voice::Generation generation = a.generation;
+    WebSocket::Callbacks callbacks;
+    callbacks.opened = [this, generation] {
+      drive([=, this](voice::Out& out) { session_.on_socket_open(generation, now(), out); });
+    };
+    callbacks.text = [this, generation](std::string_view text) {
+      drive([&, this](voice::Out& out) { session_.on_text(generation, text, now(), out); });
+    };
+    callbacks.binary = [this, generation](ByteSpan bytes) {
+      drive([&, this](voice::Out& out) { session_.on_binary(generation, bytes, now(), out); });
+    };
+    callbacks.closed = [this, generation](std::optional<std::uint16_t> code,
+                                          const std::string& reason) {
+      // Copies: closing from our side may report back while the session is still taking a step.
+      drive([=, this](voice::Out& out) {
+        session_.on_socket_closed(generation, code, reason, now(), out);
+      });
+    };
+    callbacks.failed = [this, generation](ConnectError error, const std::string& detail) {
+      const std::string text =
+          error == ConnectError::tls_missing
+              ? "no TLS module is installed: install the package glib-networking; " + detail
+              : detail;
+      drive([=, this](voice::Out& out) {
+        session_.on_socket_error(generation, translate(error), text, now(), out);
+      });
+    };
+    websocket_ = std::make_unique<WebSocket>(a.url, options_.ca_file, std::move(callbacks));
+  }
+
+  void open_udp(const voice::OpenUdp& a) {
+    close_udp();
+    auto made = UdpSocket::connect(a.address, a.port, options_.receive_buffer);
+    if (!made) {
+      const voice::Generation generation = a.generation;
+      drive([this, generation, text = made.error()](voice::Out& out) {
+        session_.on_udp_failed(generation, text, now(), out);
+      });
+      return;
+    }
+    udp_ = std::move(*made);
+    udp_generation_ = a.generation;
+    reader_ = g_unix_fd_source_new(udp_->fd(), G_IO_IN);
+    g_source_set_callback(reader_, G_SOURCE_FUNC(&Link::on_readable), this, nullptr);
+    g_source_attach(reader_, context_);
+  }
+
+  void close_udp() {
+    stop_reading();
+    if (udp_) {
+      udp_.reset();
+      observer_.on_media_socket(udp_generation_, nullptr);
+    }
+  }
+
+  void stop_reading() {
+    if (reader_ != nullptr) {
+      g_source_destroy(reader_);
+      g_source_unref(reader_);
+      reader_ = nullptr;
+    }
+  }
+
+  // Until the key is known the control thread reads the media socket: discovery happens on it.
+  static gboolean on_readable(gint, GIOCondition, gpointer data) {
+    const std::shared_ptr<Link> self = static_cast<Link*>(data)->shared_from_this();
+    std::array<std::uint8_t, 2048> bytes;
+    iovec slot{bytes.data(), bytes.size()};
+    DatagramInfo info;
+    while (self->reader_ != nullptr && self->udp_->receive({&slot, 1}, {&info, 1}) == 1) {
+      if (!info.truncated) {
+        self->datagram(self->udp_generation_, ByteSpan(bytes).first(info.size));
+      }
+    }
+    return G_SOURCE_CONTINUE;
+  }
+
+  ClientOptions options_;
+  Observer& observer_;
+  GMainContext* context_;
+  voice::Session session_;
+  Timer timer_;
+  std::unique_ptr<WebSocket> websocket_;
+  voice::Generation websocket_generation_ = 0;
+  std::shared_ptr<UdpSocket> udp_;
+  voice::Generation udp_generation_ = 0;
+  GSource* reader_ = nullptr;
+  std::vector<std::function<void(voice::Out&)>> pending_;
+  bool driving_ = false;
+};
+
+VoiceClient::VoiceClient(voice::Credentials credentials, ClientOptions options, Observer& observer)
+    : thread_(ControlThread::get()) {
+  thread_->run([&] {
+    link_ = std::make_shared<Link>(std::move(credentials), std::move(options), observer,
+                                   thread_->context());
+  });
+}
+
+VoiceClient::~VoiceClient() {
+  thread_->run([this] {
+    link_->stop();
+    link_.reset();
+  });
+}
+
+void VoiceClient::start() {
+  thread_->run([this] { link_->start(); });
+}
+
+void VoiceClient::hand_datagram(voice::Generation generation, ByteSpan bytes) {
+  thread_->post(
+      [weak = std::weak_ptr<Link>(link_), generation, copy = Bytes(bytes.begin(), bytes.end())] {
+        if (const std::shared_ptr<Link> link = weak.lock()) {
+          link->datagram(generation, copy);
+        }
+      });
+}
+
+VoiceClient::Status VoiceClient::status() const {
+  Status status;
+  thread_->run([&] { status = link_->status(); });
+  return status;
+}
+
+}  // namespace discord::net
