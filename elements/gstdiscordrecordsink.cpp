@@ -164,9 +164,9 @@ void end_when_done(GstDiscordRecordSink* self) {
 }
 
 // Manager thread.
-void close_branch(GstDiscordRecordSink* self, const BranchPtr& branch) {
+void close_branch(GstDiscordRecordSink* self, const BranchPtr& branch, bool complete) {
   auto& p = *self->priv;
-  branch->close();
+  branch->close(complete);
   if (branch->kept()) {
     post_file_message(self, *branch);
   }
@@ -193,7 +193,7 @@ void build_branch(GstDiscordRecordSink* self, const BranchPtr& branch) {
     }
     warn(self, *branch, nullptr, *problem, nullptr);
   }
-  close_branch(self, branch);
+  close_branch(self, branch, false);
 }
 
 gpointer manager_main(gpointer data) {
@@ -301,7 +301,7 @@ void contain(GstDiscordRecordSink* self, const BranchPtr& branch, GstMessage* me
     p.failed++;
   }
   warn(self, *branch, error.get(), error->message, debug.get());
-  post_job(p, [self, branch] { close_branch(self, branch); });
+  post_job(p, [self, branch] { close_branch(self, branch, false); });
 }
 
 void handle_message(GstBin* bin, GstMessage* message) {
@@ -313,7 +313,7 @@ void handle_message(GstBin* bin, GstMessage* message) {
       if (type == GST_MESSAGE_ERROR) {
         contain(self, branch, message);
       } else if (branch->give_up()) {
-        post_job(*self->priv, [self, branch] { close_branch(self, branch); });
+        post_job(*self->priv, [self, branch] { close_branch(self, branch, true); });
       }
       return;
     }
@@ -426,7 +426,7 @@ void stop(GstDiscordRecordSink* self) {
     for (const BranchPtr& b : p.branches) {
       p.jobs.push_back([self, b] {
         if (!b->closed()) {
-          close_branch(self, b);
+          close_branch(self, b, false);
         }
       });
     }

@@ -4,7 +4,7 @@
 #include "gstdiscordrecordsink.h"
 #include "gstdiscordssrcdemux.h"
 
-#define PACKAGE PACKAGE_NAME  // GST_PLUGIN_DEFINE wants the older name
+#define PACKAGE PACKAGE_NAME // GST_PLUGIN_DEFINE wants the older name
 
 static gboolean plugin_init(GstPlugin* plugin) {
   gboolean any = FALSE;
