@@ -81,7 +81,12 @@ inline constexpr const char* rtp_caps =
 class Feeder {
  public:
   Feeder() = default;
-  ~Feeder() { stop(); }
+  ~Feeder() {
+    stop();
+    if (bus) {
+      gst_bus_set_flushing(bus.get(), TRUE);  // messages nobody read keep their sources alive
+    }
+  }
   Feeder(const Feeder&) = delete;
   Feeder& operator=(const Feeder&) = delete;
 

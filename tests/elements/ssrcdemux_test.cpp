@@ -176,12 +176,12 @@ class SsrcDemux : public testing::Test {
   }
 
   GstElement* demux_ = nullptr;
-  Feeder feeder_;
   bool link_ = true;
   GstFlowReturn answer_ = GST_FLOW_OK;
   std::map<std::string, std::unique_ptr<Consumer>> pads_;
   std::vector<std::string> added_;
   std::vector<std::string> removed_;
+  Feeder feeder_;  // last: the element says which pads it loses until it is gone
 };
 
 TEST_F(SsrcDemux, OnePadPerSpeakerWithItsIdentity) {
