@@ -191,7 +191,8 @@ void RecordBranch::close(bool complete) {
   gst_bin_remove(parent_, bin_.get());
   Lock lock(mutex_);
   if (file_) {
-    if (!complete && settings_.format == RecordFormat::Wav) {
+    // wavenc counts in 32 bits, so past 4 GiB its last word on the size is wrong too.
+    if (settings_.format == RecordFormat::Wav && (!complete || file_->size() > 0xffffffffu)) {
       file_->refresh_wav_header();
     }
     kept_ = file_->size() > 0;
