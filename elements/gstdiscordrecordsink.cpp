@@ -16,6 +16,7 @@
 #include "base/mutex.hpp"
 #include "discord/gstptr.hpp"
 #include "gstdiscordssrcdemux.h"
+#include "ledgerstats.hpp"
 #include "recordbranch.hpp"
 #include "recordfile.hpp"
 #include "recordname.hpp"
@@ -164,9 +165,9 @@ void end_when_done(GstDiscordRecordSink* self) {
 }
 
 // Manager thread.
-void close_branch(GstDiscordRecordSink* self, const BranchPtr& branch) {
+void close_branch(GstDiscordRecordSink* self, const BranchPtr& branch, bool complete) {
   auto& p = *self->priv;
-  branch->close();
+  branch->close(complete);
   if (branch->kept()) {
     post_file_message(self, *branch);
   }
@@ -193,7 +194,7 @@ void build_branch(GstDiscordRecordSink* self, const BranchPtr& branch) {
     }
     warn(self, *branch, nullptr, *problem, nullptr);
   }
-  close_branch(self, branch);
+  close_branch(self, branch, false);
 }
 
 gpointer manager_main(gpointer data) {
@@ -301,7 +302,7 @@ void contain(GstDiscordRecordSink* self, const BranchPtr& branch, GstMessage* me
     p.failed++;
   }
   warn(self, *branch, error.get(), error->message, debug.get());
-  post_job(p, [self, branch] { close_branch(self, branch); });
+  post_job(p, [self, branch] { close_branch(self, branch, false); });
 }
 
 void handle_message(GstBin* bin, GstMessage* message) {
@@ -313,7 +314,7 @@ void handle_message(GstBin* bin, GstMessage* message) {
       if (type == GST_MESSAGE_ERROR) {
         contain(self, branch, message);
       } else if (branch->give_up()) {
-        post_job(*self->priv, [self, branch] { close_branch(self, branch); });
+        post_job(*self->priv, [self, branch] { close_branch(self, branch, true); });
       }
       return;
     }
@@ -426,7 +427,7 @@ void stop(GstDiscordRecordSink* self) {
     for (const BranchPtr& b : p.branches) {
       p.jobs.push_back([self, b] {
         if (!b->closed()) {
-          close_branch(self, b);
+          close_branch(self, b, false);
         }
       });
     }
@@ -486,21 +487,16 @@ GstStructure* make_stats(GstDiscordRecordSink* self) {
     stats = gst_structure_new("application/x-discordrecordsink-stats", "num-files-complete",
                               G_TYPE_UINT, p.files, "num-failed", G_TYPE_UINT, p.failed, nullptr);
   }
-  GValue list = G_VALUE_INIT;
-  g_value_init(&list, GST_TYPE_ARRAY);
+  std::vector<GstStructure*> rows;
   for (const BranchPtr& b : branches) {
     const BranchCounts& c = b->counts();
-    GValue one = G_VALUE_INIT;
-    g_value_init(&one, GST_TYPE_STRUCTURE);
-    g_value_take_boxed(
-        &one, gst_structure_new("file", "user-id", G_TYPE_UINT64, b->user_id(), "ssrc", G_TYPE_UINT,
-                                b->ssrc(), "path", G_TYPE_STRING, b->path().c_str(), "bytes",
-                                G_TYPE_UINT64, b->bytes(), "num-buffers", G_TYPE_UINT64,
-                                c.buffers.load(), "num-lost", G_TYPE_UINT64, c.lost.load(),
-                                "num-dropped", G_TYPE_UINT64, c.dropped.load(), nullptr));
-    gst_value_array_append_and_take_value(&list, &one);
+    rows.push_back(gst_structure_new(
+        "file", "user-id", G_TYPE_UINT64, b->user_id(), "ssrc", G_TYPE_UINT, b->ssrc(), "path",
+        G_TYPE_STRING, b->path().c_str(), "bytes", G_TYPE_UINT64, b->bytes(), "num-buffers",
+        G_TYPE_UINT64, c.buffers.load(), "num-lost", G_TYPE_UINT64, c.lost.load(), "num-dropped",
+        G_TYPE_UINT64, c.dropped.load(), nullptr));
   }
-  gst_structure_take_value(stats, "files", &list);
+  add_list(stats, "files", rows);
   return stats;
 }
 

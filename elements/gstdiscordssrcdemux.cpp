@@ -865,7 +865,7 @@ gboolean set_clock(GstElement* element, GstClock* clock) {
 GstStructure* make_stats(GstDiscordSsrcDemux* self) {
   auto& p = *self->priv;
   Lock lock(p.mutex);
-  const Stats& s = p.stats;
+  const Stats s = p.stats;
   return gst_structure_new(
       "application/x-discordssrcdemux-stats", "num-speakers", G_TYPE_UINT, s.speakers,
       "num-packets", G_TYPE_UINT64, s.packets, "num-malformed", G_TYPE_UINT64, s.malformed,

@@ -7,6 +7,8 @@
 #include <glib/gstdio.h>
 #include <gst/gst.h>
 #include <unistd.h>
+#include <algorithm>
+#include <clocale>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -196,7 +198,9 @@ bool build_pipeline(Demo& d, const nlohmann::json& ready) {
   return true;
 }
 
-void print_files(const Demo& d) {
+void print_files(Demo& d) {
+  std::sort(d.files.begin(), d.files.end(),
+            [](const File& a, const File& b) { return a.user_id < b.user_id; });
   g_print("\n%-20s %-10s %9s %10s %6s  %s\n", "user id", "name", "seconds", "size", "lost", "file");
   for (const File& file : d.files) {
     const auto row = d.view->rows().find(file.user_id);
@@ -213,7 +217,7 @@ void print_files(const Demo& d) {
 }
 
 int run(Demo& d) {
-  g_print("Starting a loopback Discord with %d people …\n", d.arguments.speakers);
+  g_print("Starting a loopback Discord with %d people ...\n", d.arguments.speakers);
   const std::optional<nlohmann::json> ready = start_loopback(d);
   if (!ready || !build_pipeline(d, *ready)) {
     return EXIT_FAILURE;
@@ -318,6 +322,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setlocale(LC_ALL, "");
   const std::optional<Arguments> arguments = parse(argc, argv);
   if (!arguments) {
     return 2;

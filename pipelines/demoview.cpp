@@ -31,8 +31,8 @@ std::uint64_t number(const GstStructure* s, const char* field) {
 void for_each_row(const GstStructure* stats, const char* list,
                   const std::function<void(const GstStructure*)>& visit) {
   const GValue* rows = gst_structure_get_value(stats, list);
-  for (guint i = 0; rows != nullptr && i < gst_value_list_get_size(rows); i++) {
-    visit(gst_value_get_structure(gst_value_list_get_value(rows, i)));
+  for (guint i = 0; rows != nullptr && i < gst_value_array_get_size(rows); i++) {
+    visit(gst_value_get_structure(gst_value_array_get_value(rows, i)));
   }
 }
 
@@ -129,7 +129,7 @@ void View::update(GstElement* decrypt, GstElement* reorder, GstElement* record) 
   });
   for_each_row(recorded.get(), "files", [&](const GstStructure* file) {
     Row& row = rows_[number(file, "user-id")];
-    row.bytes = number(file, "bytes-written");
+    row.bytes = number(file, "bytes");
     if (const gchar* path = gst_structure_get_string(file, "path")) {
       row.path = path;
     }
