@@ -107,13 +107,16 @@ SendRatchet::SendRatchet(const BaseSecret& base) : chain_(base), cipher_(chain_.
 
 std::optional<MutableByteSpan> SendRatchet::seal(ByteSpan plain, std::span<const ClearRange> ranges,
                                                  MutableByteSpan out) {
-  const std::uint64_t counter = counter_ + 1;
-  if (counter >> 24 != counter_ >> 24) {
+  // Spent even when sealing fails: a nonce must never come twice.
+  skip_to(counter_ + 1);
+  return cipher_.seal(plain, static_cast<std::uint32_t>(counter_), ranges, out);
+}
+
+void SendRatchet::skip_to(std::uint64_t counter) {
+  while (chain_.next() <= counter >> 24) {
     cipher_ = FrameCipher(chain_.take());
   }
-  // Spent even when sealing fails: a nonce must never come twice.
-  counter_ = counter;
-  return cipher_.seal(plain, static_cast<std::uint32_t>(counter), ranges, out);
+  counter_ = std::max(counter_, counter);
 }
 
 }  // namespace discord::dave

@@ -95,10 +95,12 @@ class SendRatchet {
   // As FrameCipher::seal.
   std::optional<MutableByteSpan> seal(ByteSpan plain, std::span<const ClearRange> ranges,
                                       MutableByteSpan out);
+  // Frames sealed so far.
   std::uint64_t counter() const noexcept { return counter_; }
+  // Goes on as if that many frames had been sealed; never back.
+  void skip_to(std::uint64_t counter);
 
  private:
-  friend struct SendRatchetTest;
   KeyChain chain_;
   FrameCipher cipher_;
   std::uint64_t counter_ = 0;  // of the last frame
