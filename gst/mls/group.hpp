@@ -86,7 +86,9 @@ class Group {
   // Remembers it, in order of arrival. Refuses what was queued already, is of another epoch, or
   // would be one more than `max_queued`.
   std::optional<Error> queue(ReceivedProposal proposal);
-  static constexpr std::size_t max_queued = 2048;
+  static constexpr std::size_t max_queued = max_proposals;
+  // Bytes of one proposal message; a longer one is refused, so that the queue is bounded.
+  static constexpr std::size_t max_proposal_size = 8192;
   // Forgets a queued proposal; `unknown_proposal` when there is none. Drops the pending commit.
   std::optional<Error> revoke(const ProposalRef& ref);
   const std::vector<ReceivedProposal>& proposals() const noexcept { return queue_; }

@@ -16,10 +16,19 @@ namespace discord::mls {
 using LeafIndex = std::uint32_t;
 using NodeIndex = std::uint32_t;
 
+inline constexpr std::uint16_t wire_format_public_message = 1;
+inline constexpr std::uint8_t content_type_proposal = 2;
+inline constexpr std::uint8_t content_type_commit = 3;
+inline constexpr std::uint16_t proposal_add = 1;
+inline constexpr std::uint16_t proposal_remove = 3;
 inline constexpr std::uint16_t credential_basic = 1;
 inline constexpr std::uint16_t extension_ratchet_tree = 2;
 inline constexpr std::uint16_t extension_required_capabilities = 3;
 inline constexpr std::uint16_t extension_external_senders = 5;
+
+// Largest tree, and most proposals of a commit.
+inline constexpr std::size_t max_leaves = 1024;
+inline constexpr std::size_t max_proposals = 2048;
 
 // RFC 9420 section 5.3: the only kind here is basic, so an identity is all there is.
 struct Credential {
@@ -182,6 +191,11 @@ void write(Writer& out, const GroupContext& context);
 void write(Writer& out, const GroupInfo& info);
 void write(Writer& out, const GroupSecrets& secrets);
 void write(Writer& out, const Welcome& welcome);
+
+// All but the signature, which is what a signature covers.
+void write_unsigned(Writer& out, const LeafNode& leaf);
+void write_unsigned(Writer& out, const KeyPackage& key_package);
+void write_unsigned(Writer& out, const GroupInfo& info);
 
 // Any of the above as bytes of its own.
 template <class T> Bytes encode(const T& value) {
