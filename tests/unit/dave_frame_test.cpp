@@ -52,7 +52,7 @@ Bytes with_numbers(std::size_t size, std::initializer_list<int> numbers) {
   return frame;
 }
 
-} // namespace
+}  // namespace
 
 TEST(DaveFrame, KnownAnswers) {
   for (const DaveFrame& known : dave_frames) {
@@ -81,11 +81,10 @@ TEST(DaveFrame, SharedVectors) {
         EXPECT_EQ(expected, "opened");
         continue;
       }
-      FrameCipher cipher(key_of(set["base_secret"].get<std::string>(),
-                                c["expect"].value("generation", 0u)));
-      EXPECT_EQ(open_to_text(cipher, frame), expected == "opened"
-                                                 ? c["expect"]["plaintext"].get<std::string>()
-                                                 : expected);
+      FrameCipher cipher(
+          key_of(set["base_secret"].get<std::string>(), c["expect"].value("generation", 0u)));
+      EXPECT_EQ(open_to_text(cipher, frame),
+                expected == "opened" ? c["expect"]["plaintext"].get<std::string>() : expected);
     }
   }
   EXPECT_EQ(count, 38);
@@ -106,8 +105,8 @@ TEST(DaveFrame, Uleb128Vectors) {
 }
 
 TEST(DaveFrame, Uleb128Refusals) {
-  for (const char* text : {"", "80", "8080", "8080808010", "ffffffff7f", "80808080808001",
-                           "8080808080808080808000"}) {
+  for (const char* text :
+       {"", "80", "8080", "8080808010", "ffffffff7f", "80808080808001", "8080808080808080808000"}) {
     const Bytes bytes = *from_hex(text);
     ByteSpan rest = bytes;
     EXPECT_FALSE(take_uleb128(rest)) << text;

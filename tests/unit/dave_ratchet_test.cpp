@@ -48,7 +48,7 @@ std::uint32_t wire(unsigned generation, std::uint32_t low) {
   return generation << 24 | low;
 }
 
-} // namespace
+}  // namespace
 
 TEST(DaveRatchet, KnownKeys) {
   KeyChain chain(secret16(dave_ratchet_base));
@@ -107,8 +107,8 @@ TEST(DaveRatchet, WindowAgainstAPlainList) {
     const std::uint64_t counter =
         r % 50 == 0 ? newest + r % 3000 : newest + 3 - std::min<std::uint64_t>(newest, r % 1200);
     const bool known = std::find(seen.begin(), seen.end(), counter) != seen.end();
-    const bool fresh = seen.empty() || counter > newest ||
-                       (newest - counter <= ReplayWindow::reach && !known);
+    const bool fresh =
+        seen.empty() || counter > newest || (newest - counter <= ReplayWindow::reach && !known);
     ASSERT_EQ(window.fresh(counter), fresh) << counter << " after " << newest;
     if (fresh) {
       window.mark(counter);
@@ -189,7 +189,7 @@ TEST(DaveRatchet, GenerationsPassedOverStayForLateFrames) {
   Rig r;
   r.now += 20 * day;
   EXPECT_EQ(r.open(wire(3, 5), 3), RatchetVerdict::opened);
-  EXPECT_EQ(r.open(wire(2, 0xFFFFFF), 2), RatchetVerdict::replayed) << "out of the window's reach";
+  EXPECT_EQ(r.open(wire(2, 0xFFFFFF), 2), RatchetVerdict::opened) << "6 frames earlier";
   EXPECT_EQ(r.open(wire(3, 4), 3), RatchetVerdict::opened);
 }
 

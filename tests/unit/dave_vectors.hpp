@@ -41,10 +41,10 @@ inline Secret<16> secret16(std::string_view text) {
   return Secret<16>(ByteSpan(bytes).first<16>());
 }
 
-} // namespace discord::test
+}  // namespace discord::test
 
-#define NEED_VECTORS(value)                                   \
-  if ((value).is_null()) {                                    \
-    GTEST_SKIP() << "the shared vectors are not here";        \
-  }                                                           \
+#define NEED_VECTORS(value)                            \
+  if ((value).is_null()) {                             \
+    GTEST_SKIP() << "the shared vectors are not here"; \
+  }                                                    \
   static_assert(true)
