@@ -35,6 +35,38 @@ template <std::size_t N> class Secret {
   std::array<std::uint8_t, N> bytes_{};
 };
 
+// Key material whose size is known only when it is made. It never grows in place, so no copy is
+// left behind by a reallocation.
+class SecretBytes {
+ public:
+  SecretBytes() noexcept = default;
+  // `size` zero bytes, to be filled through `writable()`.
+  explicit SecretBytes(std::size_t size) : bytes_(size) {}
+  explicit SecretBytes(ByteSpan bytes) : bytes_(bytes.begin(), bytes.end()) {}
+  SecretBytes(const SecretBytes&) = default;
+  SecretBytes(SecretBytes&& other) noexcept : bytes_(std::move(other.bytes_)) {
+    other.bytes_.clear();
+  }
+  SecretBytes& operator=(SecretBytes other) noexcept {
+    bytes_.swap(other.bytes_);
+    return *this;
+  }
+  ~SecretBytes() { sodium_memzero(bytes_.data(), bytes_.size()); }
+
+  bool empty() const noexcept { return bytes_.empty(); }
+  std::size_t size() const noexcept { return bytes_.size(); }
+  ByteSpan view() const noexcept { return bytes_; }
+  MutableByteSpan writable() noexcept { return bytes_; }
+
+  friend bool operator==(const SecretBytes& a, const SecretBytes& b) noexcept {
+    return a.size() == b.size() &&
+           sodium_memcmp(a.bytes_.data(), b.bytes_.data(), a.bytes_.size()) == 0;
+  }
+
+ private:
+  Bytes bytes_;
+};
+
 // A token. Moves leave nothing behind; `reveal()` is the one place where the text comes out, so
 // that a reader can search for it.
 class SecretString {
