@@ -181,6 +181,9 @@ void Decrypt::on_timer(GstClockTime now) {
 
 // Pushes what was collected and arms the timer for what comes next. Under the stream lock.
 GstFlowReturn Decrypt::deliver(GateOutput& out) {
+  if (out.undecryptable && session) {
+    call_state(session.get()).report_undecryptable(*out.undecryptable);
+  }
   const GstFlowReturn flow = out.rtp.push(element, srcpad);
   if (!out.rtcp.empty()) {
     push_rtcp(std::move(out.rtcp));

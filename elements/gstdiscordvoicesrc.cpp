@@ -47,6 +47,7 @@ struct Settings {
   guint64 guild_id = 0;
   guint64 channel_id = 0;
   bool prime = false;
+  dave::Policy e2ee = dave::Policy::automatic;
   std::string tls_ca_file;
   gint buffer_size = default_buffer_size;
 };
@@ -104,10 +105,25 @@ enum {
   PROP_CHANNEL_ID,
   PROP_RECEIVING,
   PROP_PRIME,
+  PROP_E2EE,
   PROP_TLS_CA_FILE,
   PROP_BUFFER_SIZE,
   PROP_STATS,
 };
+
+static GType gst_discord_e2ee_get_type() {
+  static const GType type = [] {
+    static const GEnumValue values[] = {
+        {static_cast<gint>(dave::Policy::automatic),
+         "Encrypted calls, and those that are not encrypted from the start (stage channels)",
+         "auto"},
+        {static_cast<gint>(dave::Policy::required), "Encrypted calls only", "required"},
+        {static_cast<gint>(dave::Policy::off), "Calls without end-to-end encryption only", "off"},
+        {0, nullptr, nullptr}};
+    return g_enum_register_static("GstDiscordE2ee", values);
+  }();
+  return type;
+}
 
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
     "src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS("application/x-discord-rtp"));
@@ -153,6 +169,9 @@ static void gst_discord_voice_src_set_property(GObject* object, guint id, const 
       break;
     case PROP_PRIME:
       self.settings.prime = g_value_get_boolean(value) != FALSE;
+      break;
+    case PROP_E2EE:
+      self.settings.e2ee = static_cast<dave::Policy>(g_value_get_enum(value));
       break;
     case PROP_TLS_CA_FILE:
       self.settings.tls_ca_file = string_of(value);
@@ -235,6 +254,9 @@ static void gst_discord_voice_src_get_property(GObject* object, guint id, GValue
     case PROP_PRIME:
       g_value_set_boolean(value, self.settings.prime);
       break;
+    case PROP_E2EE:
+      g_value_set_enum(value, static_cast<gint>(self.settings.e2ee));
+      break;
     case PROP_TLS_CA_FILE:
       g_value_set_string(value, self.settings.tls_ca_file.c_str());
       break;
@@ -269,7 +291,12 @@ static bool gst_discord_voice_src_prepare(GstDiscordVoiceSrc* src) {
     }
     credentials.token = std::move(file.secret);
   }
-  const std::string problem = voice::problems(credentials);
+  std::string problem = voice::problems(credentials);
+  if (problem.empty() && settings.e2ee != dave::Policy::off && credentials.channel_id == 0) {
+    problem =
+        "The channel-id is missing: the group of an end-to-end encrypted call is named after its "
+        "channel. Set channel-id, or e2ee=off.";
+  }
   if (!problem.empty()) {
     GST_ELEMENT_ERROR(src, RESOURCE, SETTINGS, ("%s", problem.c_str()), (nullptr));
     return false;
@@ -292,6 +319,7 @@ static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
   net::ClientOptions options;
   options.voice.prefer_aes = net::cpu_has_aes();
   options.voice.prime = self.settings.prime;
+  options.voice.e2ee = {self.settings.e2ee, net::process_signature_key(), &net::system_random()};
   options.ca_file = self.settings.tls_ca_file;
   options.receive_buffer = self.settings.buffer_size;
   GST_OBJECT_UNLOCK(base);
@@ -304,6 +332,11 @@ static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
     Lock lock(self.connection_mutex);
     self.connection = connection;
   }
+  call_state(self.session.get()).on_undecryptable([weak = std::weak_ptr(connection)](auto user) {
+    if (const std::shared_ptr<Connection> live = weak.lock()) {
+      live->client.hand_undecryptable(user);
+    }
+  });
   // The rest happens on the control thread and is told by PROGRESS messages; nothing waits here.
   connection->client.start();
   return TRUE;
@@ -320,6 +353,7 @@ static gboolean gst_discord_voice_src_stop(GstBaseSrc* base) {
   if (connection) {
     connection->link.cancel_progress();
   }
+  call_state(self.session.get()).on_undecryptable({});
   connection.reset();
   self.port.reset();
   call_state(self.session.get()).update([](CallSnapshot& call) { call = CallSnapshot(); });
@@ -495,6 +529,13 @@ static void gst_discord_voice_src_install_properties(GObjectClass* object_class)
                            "send nothing before they have received something",
                            FALSE, ready));
   g_object_class_install_property(
+      object_class, PROP_E2EE,
+      g_param_spec_enum("e2ee", "End-to-end encryption",
+                        "What calls to take part in; a call that loses its encryption on the way is "
+                        "left unless this is off",
+                        gst_discord_e2ee_get_type(), static_cast<gint>(dave::Policy::automatic),
+                        ready));
+  g_object_class_install_property(
       object_class, PROP_TLS_CA_FILE,
       g_param_spec_string("tls-ca-file", "TLS CA file",
                           "PEM file of certificate authorities to trust instead of the system's",
@@ -527,6 +568,8 @@ static void gst_discord_voice_src_class_init(GstDiscordVoiceSrcClass* klass) {
       element_class, "Discord voice source", "Source/Network/RTP",
       "Joins a Discord voice channel and receives its encrypted datagrams",
       "gst-discord maintainers <maintainers@gst-discord.invalid>");
+
+  gst_type_mark_as_plugin_api(gst_discord_e2ee_get_type(), static_cast<GstPluginAPIFlags>(0));
 
   base_class->start = gst_discord_voice_src_start;
   base_class->stop = gst_discord_voice_src_stop;

@@ -3,6 +3,7 @@
 
 #include "discord/gstdiscordspeakermeta.h"
 #include "elements/ledgerstats.hpp"
+#include "net/control_thread.hpp"
 #include "rtp/header.hpp"
 
 #include <utility>
@@ -127,7 +128,9 @@ void PacketGate::apply(const CallSnapshot& call, Time now, GateOutput& out,
   if (call.key && call.mode && !(applied_.key && *applied_.key == *call.key)) {
     ingress_.set_key(call.generation, *call.mode, *call.key, now, sink);
   }
-  ingress_.set_e2ee(call.e2ee, sink);
+  if (call.media_keys != applied_.media_keys) {
+    ingress_.set_media_keys(call.media_keys, net::now(), now, sink);
+  }
   applied_ = call;
 }
 
@@ -146,6 +149,9 @@ void PacketGate::push(BufferPtr datagram, Time arrival, GateOutput& out, const P
   Sink sink(element_, out, position);
   const MutableByteSpan bytes = mapped.bytes();
   ingress_.push(bytes, std::move(mapped), arrival, sink);
+  if (const auto user = ingress_.take_recovery_request(arrival)) {
+    out.undecryptable = user;
+  }
 }
 
 void PacketGate::on_timer(Time now, GateOutput& out, const Position& position) {

@@ -35,6 +35,7 @@ class MappedDatagram {
 struct GateOutput {
   OutputBatch rtp;
   std::vector<BufferPtr> rtcp;
+  std::optional<std::uint64_t> undecryptable;  // a user for whom the group should start over
 };
 
 // Not for two threads at once: the element serialises with its mutex.

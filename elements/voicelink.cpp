@@ -30,6 +30,7 @@ std::pair<GQuark, gint> error_code(voice::FailKind kind) {
       return {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_AUTHORIZED};
     case FailKind::Removed:
       return {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_READ};
+    case FailKind::Encryption:
     case FailKind::DaveRequired:
     case FailKind::UnsupportedMode:
       return {GST_STREAM_ERROR, GST_STREAM_ERROR_DECRYPT};
@@ -116,6 +117,13 @@ void VoiceLink::on_action(const voice::Action& action) {
             }
             post(info);
           },
+          [this](const voice::PublishKeys& a) {
+            call_.update([&](CallSnapshot& call) { call.media_keys = a.keys; });
+          },
+          [this](const voice::EncryptionChanged& a) { encryption_changed(a); },
+          [this](const voice::Notice& a) {
+            GST_INFO_OBJECT(element_, "not followed: %s", a.text.c_str());
+          },
           [this](const voice::StateChanged& a) {
             const std::string state(voice::to_string(a.state));
             GST_DEBUG_OBJECT(element_, "%s: %s", state.c_str(), a.reason.c_str());
@@ -129,6 +137,27 @@ void VoiceLink::on_action(const voice::Action& action) {
           [](const auto&) {},
       },
       action);
+}
+
+void VoiceLink::encryption_changed(const voice::EncryptionChanged& change) {
+  GstStructure* structure = gst_structure_new(
+      "discord-e2ee", "version", G_TYPE_INT, change.version, "epoch", G_TYPE_UINT64,
+      static_cast<guint64>(change.epoch), "privacy-code", G_TYPE_STRING,
+      change.privacy_code.c_str(), nullptr);
+  GValue members = G_VALUE_INIT;
+  gst_value_array_init(&members, static_cast<guint>(change.members.size()));
+  for (const std::uint64_t user : change.members) {
+    GValue member = G_VALUE_INIT;
+    g_value_init(&member, G_TYPE_UINT64);
+    g_value_set_uint64(&member, user);
+    gst_value_array_append_and_take_value(&members, &member);
+  }
+  gst_structure_take_value(structure, "members", &members);
+  post(structure);
+  if (change.version == 0) {
+    GST_ELEMENT_INFO(element_, STREAM, DECRYPT,
+                     ("This call is not end-to-end encrypted: Discord can hear it."), (nullptr));
+  }
 }
 
 void VoiceLink::progress(const voice::Progress& p) {

@@ -24,6 +24,18 @@ void CallState::update(const std::function<void(CallSnapshot&)>& change) {
   }
 }
 
+void CallState::report_undecryptable(std::uint64_t user) {
+  Lock lock(listeners_mutex_);
+  if (undecryptable_) {
+    undecryptable_(user);
+  }
+}
+
+void CallState::on_undecryptable(std::function<void(std::uint64_t)> handler) {
+  Lock lock(listeners_mutex_);
+  undecryptable_ = std::move(handler);
+}
+
 std::uint64_t CallState::add_listener(std::function<void()> listener) {
   Lock lock(listeners_mutex_);
   const std::uint64_t id = next_listener_++;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/mutex.hpp"
+#include "dave/media_keys.hpp"
 #include "transport/mode.hpp"
 
 #include <atomic>
@@ -20,8 +21,8 @@ struct CallSnapshot {
   std::uint64_t generation = 0;
   std::optional<transport::Mode> mode;
   std::optional<transport::Key> key;
-  // Whether the call is end-to-end encrypted, so that packets must wait for their user.
-  bool e2ee = false;
+  // Keys of the end-to-end encryption, and whether it is active; none before the call says.
+  dave::MediaKeysPtr media_keys;
   std::map<std::uint32_t, std::uint64_t> users;  // SSRC to user id
 };
 
@@ -39,6 +40,11 @@ class CallState {
   // Publishes what `change` makes of the current view and then calls the listeners.
   void update(const std::function<void(CallSnapshot&)>& change) EXCLUDES(mutex_, listeners_mutex_);
 
+  // The way back: a media thread found that the frames of this user cannot be opened any more. Goes
+  // to whoever looks after the group, or nowhere. Returns at once.
+  void report_undecryptable(std::uint64_t user) EXCLUDES(listeners_mutex_);
+  void on_undecryptable(std::function<void(std::uint64_t)> handler) EXCLUDES(listeners_mutex_);
+
   // `listener` runs on the publishing thread and must only wake somebody up. It is not running any
   // more when `remove_listener` returns.
   std::uint64_t add_listener(std::function<void()> listener) EXCLUDES(listeners_mutex_);
@@ -52,6 +58,7 @@ class CallState {
   Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void()>> listeners_ GUARDED_BY(listeners_mutex_);
   std::uint64_t next_listener_ GUARDED_BY(listeners_mutex_) = 1;
+  std::function<void(std::uint64_t)> undecryptable_ GUARDED_BY(listeners_mutex_);
 };
 
 }  // namespace discord

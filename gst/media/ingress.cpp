@@ -49,4 +49,26 @@ std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept {
   return &Ledger::bad_tag;
 }
 
+std::uint64_t Ledger::*cause_of(dave::FrameOutcome refusal) noexcept {
+  switch (refusal) {
+    case dave::FrameOutcome::no_user:
+      return &Ledger::no_user;
+    case dave::FrameOutcome::bad_tag:
+      return &Ledger::bad_tag;
+    case dave::FrameOutcome::replayed:
+      return &Ledger::replayed;
+    // Keys of that generation are gone, or cannot have begun.
+    case dave::FrameOutcome::no_key:
+    case dave::FrameOutcome::too_far:
+    case dave::FrameOutcome::expired:
+      return &Ledger::no_key;
+    case dave::FrameOutcome::not_a_frame:
+    case dave::FrameOutcome::opened:
+    case dave::FrameOutcome::silence:
+    case dave::FrameOutcome::passthrough:
+      break;
+  }
+  return &Ledger::not_a_frame;
+}
+
 }  // namespace discord::media

@@ -1,7 +1,9 @@
 // From a datagram to an authentic audio packet that knows its speaker.
 #pragma once
 
+#include "dave/frame_opener.hpp"
 #include "media/hold_queue.hpp"
+#include "media/opus_packet.hpp"
 #include "media/speaker_table.hpp"
 #include "transport/cipher.hpp"
 
@@ -44,9 +46,10 @@ AudioPacket describe(const transport::OpenedRtp& opened, ByteSpan datagram, Time
 void observe(Speaker& speaker, const AudioPacket& packet) noexcept;
 // How a refusal is counted: outside the tag it is `bad_tag`, inside it `not_a_frame`.
 std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept;
+std::uint64_t Ledger::*cause_of(dave::FrameOutcome refusal) noexcept;
 
-// The stages of one session up to end-to-end decryption, always in this order: classify, transport
-// open, strip, drop duplicates, find the user or hold. Nothing changes for a packet that is not
+// The stages of one session, always in this order: classify, transport open, strip, drop duplicates,
+// find user and key or hold, end-to-end open. Nothing changes for a packet that is not
 // authentic except a counter.
 //
 // `Handle` is a movable owner of the datagram's memory: the span handed to `push` must stay valid
@@ -121,7 +124,7 @@ template <class Handle> class Ingress {
         sink.speaking(ssrc, user_id, true, now);
       }
       speaker->user_id = user_id;
-      release(*speaker, sink);
+      release_if_openable(*speaker, now, sink);
     }
     return true;
   }
@@ -143,12 +146,22 @@ template <class Handle> class Ingress {
     fresh_ = true;
   }
 
-  // Whether the call is end-to-end encrypted; only then does a packet wait for its user.
-  template <class Sink> void set_e2ee(bool active, Sink& sink) {
-    e2ee_ = active;
-    if (!active) {
-      speakers_.for_each([&](Speaker& speaker) { release(speaker, sink); });
-    }
+  // The keys of the end-to-end encryption from now on; none for a call without. While it is active a
+  // packet needs its user and a key of that user, and waits for them. `published` is the time now on
+  // the clock on which the keys were stamped, which need not be the clock of `now`.
+  template <class Sink>
+  void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now, Sink& sink) {
+    key_clock_ = published - now;
+    e2ee_ = keys && keys->active;
+    keys_ = keys;
+    opener_.use(std::move(keys), published);
+    speakers_.for_each([&](Speaker& speaker) { release_if_openable(speaker, now, sink); });
+  }
+
+  // A user whose frames have failed for so long that the group's owner should start over; at most
+  // one, and asking clears it.
+  std::optional<std::uint64_t> take_recovery_request(Time now) noexcept {
+    return opener_.take_recovery_request(now + key_clock_);
   }
 
   // `arrival` is also the time now. `datagram` is decrypted in place.
@@ -164,9 +177,9 @@ template <class Handle> class Ingress {
       ++speakers_.nobody().no_key;
     });
     held_.expire(now, [&](std::uint32_t ssrc, Held&&) {
-      Ledger& ledger = speakers_.find(ssrc)->ledger;
-      --ledger.held;
-      ++ledger.no_user;
+      Speaker& speaker = *speakers_.find(ssrc);
+      --speaker.ledger.held;
+      ++(speaker.user_id == 0 ? speaker.ledger.no_user : speaker.ledger.no_key);
     });
     speakers_.for_each([&](Speaker& speaker) {
       if (const Deadline stopped = speaker.speaking.timer(now)) {
@@ -192,6 +205,7 @@ template <class Handle> class Ingress {
  private:
   struct Held {
     AudioPacket packet;
+    MutableByteSpan datagram;
     Handle handle;
   };
   struct Waiting {
@@ -274,44 +288,70 @@ template <class Handle> class Ingress {
     }
     packet.sequence = seen.sequence;
     observe(*speaker, packet);
-    if (speaker->user_id == 0 && e2ee_) {
-      hold(*speaker, packet, std::move(handle), datagram.size(), now);
+    if (held_.holds(speaker->ssrc)) {
+      // Behind those that wait already, or it would overtake them.
+      hold(*speaker, Held{packet, datagram, std::move(handle)}, now);
     } else {
-      pass_on(*speaker, packet, std::move(handle), sink);
+      pass_on(*speaker, Held{packet, datagram, std::move(handle)}, true, now, sink);
     }
   }
 
-  void hold(Speaker& speaker, const AudioPacket& packet, Handle&& handle, std::size_t bytes,
-            Time now) {
+  void hold(Speaker& speaker, Held held, Time now) {
     if (!held_.waits(speaker.ssrc)) {
-      ++speaker.ledger.no_user;
+      ++(speaker.user_id == 0 ? speaker.ledger.no_user : speaker.ledger.no_key);
       return;
     }
     ++speaker.ledger.held;
-    held_.push(speaker.ssrc, Held{packet, std::move(handle)}, bytes, now,
-               [&](std::uint32_t ssrc, Held&&) {
-                 Ledger& ledger = speakers_.find(ssrc)->ledger;
-                 --ledger.held;
-                 ++ledger.evicted;
-               });
-  }
-
-  template <class Sink> void release(Speaker& speaker, Sink& sink) {
-    held_.release(speaker.ssrc, [&](Held&& held) {
-      --speaker.ledger.held;
-      pass_on(speaker, held.packet, std::move(held.handle), sink);
+    const std::size_t bytes = held.datagram.size();
+    held_.push(speaker.ssrc, std::move(held), bytes, now, [&](std::uint32_t ssrc, Held&&) {
+      Ledger& ledger = speakers_.find(ssrc)->ledger;
+      --ledger.held;
+      ++ledger.evicted;
     });
   }
 
-  // The one way from the hold to the outside, once per packet and in the order of arrival.
-  // End-to-end decryption (DAVE) belongs here, in front of everything that follows: what it refuses
-  // was not said by anybody.
   template <class Sink>
-  void pass_on(Speaker& speaker, AudioPacket& packet, Handle&& handle, Sink& sink) {
+  void release_if_openable(Speaker& speaker, Time now, Sink& sink) {
+    const Time when = now + key_clock_;
+    if (e2ee_ && (speaker.user_id == 0 ||
+                  !(keys_->passes(when) || opener_.knows(speaker.user_id, when)))) {
+      return;
+    }
+    held_.release(speaker.ssrc, [&](Held&& held) {
+      --speaker.ledger.held;
+      pass_on(speaker, std::move(held), false, now, sink);
+    });
+  }
+
+  // The one way to the outside, once per packet and in the order of arrival: what end-to-end
+  // decryption refuses was not said by anybody. A frame that lacks its user or key may wait once.
+  template <class Sink>
+  void pass_on(Speaker& speaker, Held held, bool may_wait, Time now, Sink& sink) {
+    AudioPacket& packet = held.packet;
     packet.user_id = speaker.user_id;
+    if (e2ee_ && packet.size > 0) {
+      const MutableByteSpan frame = held.datagram.subspan(packet.offset, packet.size);
+      // Also what would pass in the clear needs its user: nobody's sound is nobody's track.
+      const dave::OpenedFrame opened = speaker.user_id == 0
+                                           ? dave::OpenedFrame{dave::FrameOutcome::no_user, {}}
+                                           : opener_.open(speaker.user_id, frame, now + key_clock_);
+      if (!opened.deliverable()) {
+        const bool not_yet = opened.outcome == dave::FrameOutcome::no_user ||
+                             opened.outcome == dave::FrameOutcome::no_key;
+        if (not_yet && may_wait) {
+          hold(speaker, std::move(held), now);
+        } else {
+          ++(speaker.ledger.*cause_of(opened.outcome));
+        }
+        return;
+      }
+      packet.offset = static_cast<std::size_t>(opened.plain.data() - held.datagram.data());
+      packet.size = opened.plain.size();
+      packet.silence = is_silence_frame(opened.plain);
+    }
     if (packet.size == 0) {
       ++speaker.ledger.padding_only;
-      sink.padding(std::as_const(packet), std::move(handle));
+      sink.padding(std::as_const(packet), std::move(held.handle));
       return;
     }
     ++(packet.silence ? speaker.ledger.silence : speaker.ledger.played);
@@ -323,7 +363,7 @@ template <class Handle> class Ingress {
     if (change.started) {
       sink.speaking(speaker.ssrc, speaker.user_id, true, *change.started);
     }
-    sink.audio(std::as_const(packet), std::move(handle));
+    sink.audio(std::as_const(packet), std::move(held.handle));
   }
 
   template <class Sink> Speaker* find_or_admit(std::uint32_t ssrc, Time now, Sink& sink) {
@@ -379,6 +419,9 @@ template <class Handle> class Ingress {
   std::optional<std::uint64_t> generation_;
   bool fresh_ = false;  // everything has been forgotten since the last key
   bool e2ee_ = false;
+  dave::MediaKeysPtr keys_;
+  dave::FrameOpener opener_;
+  Duration key_clock_{};  // what to add to a time of ours to compare it with those of the keys
   SpeakerTable speakers_;
   HoldQueue<Held> held_;
   HoldQueue<Waiting> waiting_;

@@ -46,6 +46,22 @@ bool cpu_has_aes() noexcept {
 #endif
 }
 
+mls::RandomSource& system_random() {
+  static mls::SystemRandom random;
+  return random;
+}
+
+const std::optional<mls::KeyPair>& process_signature_key() {
+  static const std::optional<mls::KeyPair> key = []() -> std::optional<mls::KeyPair> {
+    auto made = mls::KeyPair::generate(system_random());
+    if (!made) {
+      return std::nullopt;
+    }
+    return std::move(*made);
+  }();
+  return key;
+}
+
 // Lives on the control thread; shared, so that work posted to it can see that it has ended.
 class VoiceClient::Link : public std::enable_shared_from_this<Link> {
  public:
@@ -54,6 +70,7 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
       : options_(std::move(options)),
         observer_(observer),
         context_(context),
+        own_user_(credentials.user_id),
         session_(std::move(credentials), options_.voice, random_bits),
         timer_(context,
                [this] { drive([this](voice::Out& out) { session_.on_timer(now(), out); }); }) {}
@@ -71,6 +88,15 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
 
   void datagram(voice::Generation generation, ByteSpan bytes) {
     drive([&](voice::Out& out) { session_.on_datagram(generation, bytes, now(), out); });
+  }
+
+  void undecryptable(std::uint64_t user) {
+    drive([=, this](voice::Out& out) { session_.on_undecryptable(user, now(), out); });
+  }
+
+  std::optional<SignatureKeys> signature_keys(std::uint64_t user) const {
+    SignatureKeys keys{session_.signature_key_of(own_user_), session_.signature_key_of(user)};
+    return keys.own.empty() || keys.theirs.empty() ? std::nullopt : std::optional(std::move(keys));
   }
 
   Status status() const {
@@ -230,6 +256,7 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
   ClientOptions options_;
   Observer& observer_;
   GMainContext* context_;
+  std::uint64_t own_user_;
   voice::Session session_;
   Timer timer_;
   std::unique_ptr<WebSocket> websocket_;
@@ -267,6 +294,20 @@ void VoiceClient::hand_datagram(voice::Generation generation, ByteSpan bytes) {
           link->datagram(generation, copy);
         }
       });
+}
+
+void VoiceClient::hand_undecryptable(std::uint64_t user) {
+  thread_->post([weak = std::weak_ptr<Link>(link_), user] {
+    if (const std::shared_ptr<Link> link = weak.lock()) {
+      link->undecryptable(user);
+    }
+  });
+}
+
+std::optional<VoiceClient::SignatureKeys> VoiceClient::signature_keys(std::uint64_t user) const {
+  std::optional<SignatureKeys> keys;
+  thread_->run([&] { keys = link_->signature_keys(user); });
+  return keys;
 }
 
 VoiceClient::Status VoiceClient::status() const {

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace discord::net {
 
@@ -19,6 +20,11 @@ struct ClientOptions {
 
 // Whether AES-GCM is the faster choice here: without the instructions XChaCha20 is.
 bool cpu_has_aes() noexcept;
+
+// The key by which other users recognise this process in end-to-end encrypted calls; made when first
+// asked for, and kept as long as the process lives. Nothing without randomness.
+const std::optional<mls::KeyPair>& process_signature_key();
+mls::RandomSource& system_random();
 
 // One voice connection. Made and used from any thread but the control thread; everything inside
 // happens there.
@@ -48,6 +54,17 @@ class VoiceClient {
   // A datagram that belongs to the session rather than to the media (ping and discovery replies).
   // Any thread; returns at once.
   void hand_datagram(voice::Generation generation, ByteSpan bytes);
+
+  // Media found that the frames of this user cannot be opened any more. Any thread; returns at once.
+  void hand_undecryptable(std::uint64_t user);
+
+  // The public signature keys of ourselves and of another member of the call's group, for the
+  // verification code; nothing when the user is not a member.
+  struct SignatureKeys {
+    Bytes own;
+    Bytes theirs;
+  };
+  std::optional<SignatureKeys> signature_keys(std::uint64_t user) const;
 
   // Round trips and drop counters, as they are now.
   struct Status {

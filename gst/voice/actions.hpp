@@ -4,6 +4,7 @@
 
 #include "base/bytes.hpp"
 #include "base/secret.hpp"
+#include "dave/media_keys.hpp"
 #include "transport/mode.hpp"
 
 #include <cstdint>
@@ -44,6 +45,7 @@ enum class FailKind {
   StaleCredentials,  // the session is over; endpoint, session-id and token must be renewed
   Removed,           // disconnected from the channel (4014, 4022)
   DaveRequired,      // the call demands end-to-end encryption that was not offered
+  Encryption,        // the call's end-to-end encryption cannot be had, or is not what was asked for
   UnsupportedMode,   // transport encryption unknown to this version
   RateLimited,       // 4021
   Protocol,          // the server refused what we sent
@@ -112,6 +114,22 @@ struct UserJoined {
 struct UserLeft {
   std::uint64_t user;
 };
+// The end-to-end keys for whoever opens media, from now on.
+struct PublishKeys {
+  Generation generation;
+  dave::MediaKeysPtr keys;
+};
+// The end-to-end encryption of the call changed: see dave::Encryption.
+struct EncryptionChanged {
+  int version;          // 0 = the call is not end-to-end encrypted
+  std::uint64_t epoch;  // 0 = not in a group
+  std::vector<std::uint64_t> members;
+  std::string privacy_code;  // 30 digits; empty without a group
+};
+// Something came that was not followed; for the log.
+struct Notice {
+  std::string text;
+};
 // Only the members that the message carried (and that were not null) are set.
 struct UserInfo {
   std::uint64_t user;
@@ -145,7 +163,8 @@ struct NeedCredentials {
 using Action =
     std::variant<OpenWebSocket, CloseWebSocket, SendText, SendSecretText, SendBinary, OpenUdp,
                  SendDatagram, CloseUdp, UseKey, MapSsrc, RetireSsrc, ForgetAll, UserJoined,
-                 UserLeft, UserInfo, StateChanged, Progress, Fail, NeedCredentials>;
+                 UserLeft, UserInfo, PublishKeys, EncryptionChanged, Notice, StateChanged, Progress,
+                 Fail, NeedCredentials>;
 
 using Out = std::vector<Action>;
 

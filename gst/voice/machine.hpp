@@ -26,8 +26,7 @@ struct Session::Machine {
     Time next;
   };
 
-  Machine(Credentials c, Options o, Random r)
-      : credentials(std::move(c)), options(o), random(std::move(r)) {}
+  Machine(Credentials c, Options o, Random r);
 
   // machine_connection.cpp: sockets, closing, trying again.
   void begin(Time now, Out& out);
@@ -68,6 +67,9 @@ struct Session::Machine {
   void on(const ClientDisconnect& message, Time now, Out& out);
   void on(const ClientFlags& message, Time now, Out& out);
   void on(const ClientPlatform& message, Time now, Out& out);
+  void on(const PrepareTransition& message, Time now, Out& out);
+  void on(const ExecuteTransition& message, Time now, Out& out);
+  void on(const PrepareEpoch& message, Time now, Out& out);
   void on(const Ignored& message, Time now, Out& out);
   void on(const Unknown& message, Time now, Out& out);
   void on(const Malformed& message, Time now, Out& out);
@@ -81,6 +83,13 @@ struct Session::Machine {
   void discovery_due(Time now, Out& out);
   void ping_due(Time now, Out& out);
   void prime_due(Time now, Out& out);
+
+  // machine_dave.cpp: what concerns the end-to-end encryption.
+  void begin_encryption(Time now, Out& out);
+  void on_dave(const BinaryMessage& message, Time now, Out& out);
+  void with_dave(Out& out, const std::function<void(dave::Out&)>& ask);
+  int offered_dave_version() const noexcept { return dave ? dave->offered_version() : 0; }
+
   bool is_over() const noexcept { return state == State::Failed || state == State::Stopped; }
   bool priming() const noexcept { return prime.has_value() && state == State::Connected; }
 
@@ -126,6 +135,7 @@ struct Session::Machine {
   std::optional<Duration> ping_rtt;
   std::optional<Prime> prime;
   SsrcMap ssrcs;
+  std::optional<dave::Session> dave;  // nothing when it is not offered
 
   // Trying again.
   bool ever_complete = false;

@@ -146,8 +146,8 @@ void Session::Machine::socket_opened(Time now, Out& out) {
   set_state(State::Identifying, "The voice server answered; identifying.", out);
   out.push_back(Progress{"voice-connect", "Identifying", false});
   await_step(Step::Ready, now);
-  out.push_back(
-      SendSecretText{socket, build_identify(credentials, options.max_dave_protocol_version)});
+  out.push_back(SendSecretText{socket, build_identify(credentials, offered_dave_version())});
+  begin_encryption(now, out);
 }
 
 void Session::Machine::socket_closed(std::optional<std::uint16_t> code, std::string_view reason,

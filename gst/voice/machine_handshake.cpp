@@ -147,11 +147,11 @@ void Session::Machine::on(const SessionDescription& message, Time now, Out& out)
          out);
     return;
   }
-  if (message.dave_protocol_version > options.max_dave_protocol_version) {
+  if (message.dave_protocol_version > offered_dave_version()) {
     fail({FailKind::DaveRequired,
           "The voice server chose end-to-end encryption (DAVE) version " +
               std::to_string(message.dave_protocol_version) + ", but at most version " +
-              std::to_string(options.max_dave_protocol_version) +
+              std::to_string(offered_dave_version()) +
               " was offered; do not set e2ee=off, or update this plugin.",
           {}},
          out);
@@ -166,6 +166,9 @@ void Session::Machine::on(const SessionDescription& message, Time now, Out& out)
   if (state == State::Selecting) {
     complete_handshake(now, out);
   }
+  with_dave(out, [&](dave::Out& actions) {
+    dave->on_session_description(message.dave_protocol_version, now, actions);
+  });
 }
 
 void Session::Machine::complete_handshake(Time now, Out& out) {
@@ -282,6 +285,9 @@ void Session::Machine::on(const ClientsConnect& message, Time, Out& out) {
   for (const std::uint64_t user : message.users) {
     ssrcs.joined(user, out);
   }
+  if (dave) {
+    dave->on_users_joined(message.users);
+  }
 }
 
 void Session::Machine::on(const Video& message, Time now, Out& out) {
@@ -292,6 +298,9 @@ void Session::Machine::on(const Video& message, Time now, Out& out) {
 
 void Session::Machine::on(const ClientDisconnect& message, Time now, Out& out) {
   ssrcs.left(message.user, now, out);
+  if (dave) {
+    dave->on_user_left(message.user);
+  }
 }
 
 void Session::Machine::on(const ClientFlags& message, Time, Out& out) {

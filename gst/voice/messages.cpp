@@ -259,6 +259,27 @@ Body parse_body(std::int64_t op, json& d) {
       }
       return ClientPlatform{*user, platform.value};
     }
+    case opcode::dave_prepare_transition: {
+      const auto id = integer<std::uint16_t>(d, "transition_id").value;
+      const auto version = integer<std::uint16_t>(d, "protocol_version").value;
+      if (!id || !version) {
+        return Malformed{opcode::dave_prepare_transition};
+      }
+      return PrepareTransition{*id, *version};
+    }
+    case opcode::dave_execute_transition:
+      if (const auto id = integer<std::uint16_t>(d, "transition_id").value) {
+        return ExecuteTransition{*id};
+      }
+      return Malformed{opcode::dave_execute_transition};
+    case opcode::dave_prepare_epoch: {
+      const auto version = integer<std::uint16_t>(d, "protocol_version").value;
+      const auto epoch = integer<std::uint64_t>(d, "epoch").value;
+      if (!version || !epoch) {
+        return Malformed{opcode::dave_prepare_epoch};
+      }
+      return PrepareEpoch{*version, *epoch};
+    }
     case opcode::session_update:
     case opcode::media_sink_wants:
     case opcode::backend_version:

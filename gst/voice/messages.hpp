@@ -42,8 +42,10 @@ inline constexpr int identify = 0, select_protocol = 1, ready = 2, heartbeat = 3
                      hello = 8, resumed = 9, clients_connect = 11, video = 12,
                      client_disconnect = 13, session_update = 14, media_sink_wants = 15,
                      backend_version = 16, channel_options = 17, client_flags = 18, speed_test = 19,
-                     client_platform = 20, dave_prepare_transition = 21, mls_proposals = 27,
-                     mls_announce_commit = 29, mls_welcome = 30, mls_invalid_commit_welcome = 31,
+                     client_platform = 20, dave_prepare_transition = 21,
+                     dave_execute_transition = 22, dave_transition_ready = 23,
+                     dave_prepare_epoch = 24, mls_external_sender = 25, mls_key_package = 26,
+                     mls_proposals = 27, mls_commit_welcome = 28, mls_announce_commit = 29, mls_welcome = 30, mls_invalid_commit_welcome = 31,
                      no_route = 32;
 }  // namespace opcode
 
@@ -91,6 +93,17 @@ struct ClientPlatform {
   std::uint64_t user;
   std::optional<std::int64_t> platform;
 };
+struct PrepareTransition {
+  std::uint16_t id;
+  int version;
+};
+struct ExecuteTransition {
+  std::uint16_t id;
+};
+struct PrepareEpoch {
+  int version;
+  std::uint64_t epoch;
+};
 // Known, of no use here.
 struct Ignored {
   int op;
@@ -106,7 +119,8 @@ struct Malformed {
 
 using Body = std::variant<Ready, HeartbeatRequest, SessionDescription, Speaking, HeartbeatAck,
                           Hello, Resumed, ClientsConnect, Video, ClientDisconnect, ClientFlags,
-                          ClientPlatform, Ignored, Unknown, Malformed>;
+                          ClientPlatform, PrepareTransition, ExecuteTransition, PrepareEpoch,
+                          Ignored, Unknown, Malformed>;
 
 struct Message {
   std::optional<std::uint16_t> seq;  // 0 is a number like any other

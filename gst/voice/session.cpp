@@ -50,6 +50,8 @@ std::string_view to_string(FailKind kind) noexcept {
       return "removed";
     case FailKind::DaveRequired:
       return "dave-required";
+    case FailKind::Encryption:
+      return "encryption";
     case FailKind::UnsupportedMode:
       return "unsupported-mode";
     case FailKind::RateLimited:
@@ -107,7 +109,7 @@ void Session::on_text(Generation generation, std::string_view text, Time now, Ou
   m.handle(std::move(message).value(), now, out);
 }
 
-void Session::on_binary(Generation generation, ByteSpan bytes, Time, Out&) {
+void Session::on_binary(Generation generation, ByteSpan bytes, Time now, Out& out) {
   Machine& m = *machine_;
   if (!m.is_live(generation)) {
     return;
@@ -123,10 +125,14 @@ void Session::on_binary(Generation generation, ByteSpan bytes, Time, Out&) {
   }
   ++m.counters.messages;
   m.last_seq = message.value().seq;
-  const int op = message.value().op;
-  ++(op >= opcode::dave_prepare_transition && op <= opcode::mls_invalid_commit_welcome
-         ? m.counters.ignored_opcodes
-         : m.counters.unknown_opcodes);
+  m.on_dave(message.value(), now, out);
+}
+
+void Session::on_undecryptable(std::uint64_t user, Time now, Out& out) {
+  Machine& m = *machine_;
+  if (m.complete && !m.is_over()) {
+    m.with_dave(out, [&](dave::Out& actions) { m.dave->on_undecryptable(user, now, actions); });
+  }
 }
 
 void Session::on_socket_closed(Generation generation, std::optional<std::uint16_t> code,
@@ -184,6 +190,9 @@ void Session::on_timer(Time now, Out& out) {
   if (m.priming() && m.prime->next <= now) {
     m.prime_due(now, out);
   }
+  if (m.dave && due(m.dave->next_deadline())) {
+    m.with_dave(out, [&](dave::Out& actions) { m.dave->on_timer(now, actions); });
+  }
   if (due(m.reconnect_at)) {
     m.open_socket(now, out);
   }
@@ -202,6 +211,9 @@ Deadline Session::next_deadline() const noexcept {
     return std::nullopt;
   }
   Deadline next = m.ssrcs.next_deadline();
+  if (m.dave) {
+    next = earlier(next, m.dave->next_deadline());
+  }
   for (const Deadline& deadline : {m.step_deadline, m.discovery_at, m.heartbeat_at, m.ping_at,
                                    m.reconnect_at, m.ask_at, m.give_up_at}) {
     next = earlier(next, deadline);
@@ -235,6 +247,17 @@ std::optional<Duration> Session::heartbeat_rtt() const noexcept {
 }
 std::optional<Duration> Session::ping_rtt() const noexcept {
   return machine_->ping_rtt;
+}
+Bytes Session::signature_key_of(std::uint64_t user) const {
+  const dave::Member* member = machine_->dave ? machine_->dave->member() : nullptr;
+  if (member != nullptr && member->established()) {
+    for (const dave::GroupMember& one : member->members()) {
+      if (one.user == user) {
+        return one.signature_key;
+      }
+    }
+  }
+  return {};
 }
 const Counters& Session::counters() const noexcept {
   return machine_->counters;

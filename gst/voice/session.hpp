@@ -4,6 +4,7 @@
 
 #include "base/bytes.hpp"
 #include "base/time.hpp"
+#include "dave/session.hpp"
 #include "voice/actions.hpp"
 #include "voice/credentials.hpp"
 #include "voice/messages.hpp"
@@ -19,11 +20,18 @@
 
 namespace discord::voice {
 
+// End-to-end encryption: wanted or not, and as whom. Without a key nothing is offered.
+struct EncryptionOptions {
+  dave::Policy policy = dave::Policy::off;
+  std::optional<mls::KeyPair> signature_key;  // one for the process, so that users recognise it
+  mls::RandomSource* random = nullptr;        // outlives the session
+};
+
 struct Options {
   bool prefer_aes = true;  // AES-GCM where the server lists it; false asks for XChaCha20
   bool prime = false;      // speak five silence frames after the Session Description
   bool can_renew = false;  // somebody answers NeedCredentials; otherwise a lost session is a Fail
-  int max_dave_protocol_version = 0;  // what Identify offers
+  EncryptionOptions e2ee = {};
 };
 
 enum class SocketError {
@@ -85,6 +93,8 @@ class Session {
   void on_datagram(Generation generation, ByteSpan bytes, Time now, Out& out);
   // The UDP socket could not be opened.
   void on_udp_failed(Generation generation, std::string_view text, Time now, Out& out);
+  // A user's frames cannot be opened any more, as those who open media found out.
+  void on_undecryptable(std::uint64_t user, Time now, Out& out);
   void on_timer(Time now, Out& out);
   // When on_timer() is next due; none in Idle, Failed and Stopped.
   Deadline next_deadline() const noexcept;
@@ -98,6 +108,9 @@ class Session {
   std::int64_t last_seq() const noexcept;                  // −1 before the first
   std::optional<Duration> heartbeat_rtt() const noexcept;  // of the WebSocket
   std::optional<Duration> ping_rtt() const noexcept;  // of the UDP path, where the server answers
+  // The public signature key by which this user is known in the call's group; for verification
+  // codes. Empty when the user is not a member.
+  Bytes signature_key_of(std::uint64_t user) const;
   const Counters& counters() const noexcept;
 
  private:

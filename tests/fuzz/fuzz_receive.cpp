@@ -151,7 +151,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         ingress.retire(with & 7, sink.now, sink);
         break;
       case 4:
-        ingress.set_e2ee((with & 1) != 0, sink);
+        ingress.set_media_keys(keys_of(with), sink.now, sink.now, sink);
         break;
       case 5:
         ingress.set_key(with & 3, mode, transport::Key(), sink.now, sink);

@@ -107,7 +107,13 @@ struct Call {
     check();
   }
   void e2ee(bool on) {
-    ingress.set_e2ee(on, sink);
+    auto keys = std::make_shared<dave::MediaKeys>();
+    keys->active = on;
+    keys->passthrough = true;  // frames go in the clear: what waits, waits for its user
+    publish(std::move(keys));
+  }
+  void publish(dave::MediaKeysPtr keys) {
+    ingress.set_media_keys(std::move(keys), Time{}, Time{}, sink);
     check();
   }
   // A second of speech from sequence `from`.
