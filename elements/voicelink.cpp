@@ -140,10 +140,10 @@ void VoiceLink::on_action(const voice::Action& action) {
 }
 
 void VoiceLink::encryption_changed(const voice::EncryptionChanged& change) {
-  GstStructure* structure = gst_structure_new(
-      "discord-e2ee", "version", G_TYPE_INT, change.version, "epoch", G_TYPE_UINT64,
-      static_cast<guint64>(change.epoch), "privacy-code", G_TYPE_STRING,
-      change.privacy_code.c_str(), nullptr);
+  GstStructure* structure =
+      gst_structure_new("discord-e2ee", "version", G_TYPE_INT, change.version, "epoch",
+                        G_TYPE_UINT64, static_cast<guint64>(change.epoch), "privacy-code",
+                        G_TYPE_STRING, change.privacy_code.c_str(), nullptr);
   GValue members = G_VALUE_INIT;
   gst_value_array_init(&members, static_cast<guint>(change.members.size()));
   for (const std::uint64_t user : change.members) {

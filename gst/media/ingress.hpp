@@ -48,8 +48,8 @@ void observe(Speaker& speaker, const AudioPacket& packet) noexcept;
 std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept;
 std::uint64_t Ledger::*cause_of(dave::FrameOutcome refusal) noexcept;
 
-// The stages of one session, always in this order: classify, transport open, strip, drop duplicates,
-// find user and key or hold, end-to-end open. Nothing changes for a packet that is not
+// The stages of one session, always in this order: classify, transport open, strip, drop
+// duplicates, find user and key or hold, end-to-end open. Nothing changes for a packet that is not
 // authentic except a counter.
 //
 // `Handle` is a movable owner of the datagram's memory: the span handed to `push` must stay valid
@@ -146,9 +146,9 @@ template <class Handle> class Ingress {
     fresh_ = true;
   }
 
-  // The keys of the end-to-end encryption from now on; none for a call without. While it is active a
-  // packet needs its user and a key of that user, and waits for them. `published` is the time now on
-  // the clock on which the keys were stamped, which need not be the clock of `now`.
+  // The keys of the end-to-end encryption from now on; none for a call without. While it is active
+  // a packet needs its user and a key of that user, and waits for them. `published` is the time now
+  // on the clock on which the keys were stamped, which need not be the clock of `now`.
   template <class Sink>
   void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now, Sink& sink) {
     key_clock_ = published - now;
@@ -310,11 +310,10 @@ template <class Handle> class Ingress {
     });
   }
 
-  template <class Sink>
-  void release_if_openable(Speaker& speaker, Time now, Sink& sink) {
+  template <class Sink> void release_if_openable(Speaker& speaker, Time now, Sink& sink) {
     const Time when = now + key_clock_;
-    if (e2ee_ && (speaker.user_id == 0 ||
-                  !(keys_->passes(when) || opener_.knows(speaker.user_id, when)))) {
+    if (e2ee_ &&
+        (speaker.user_id == 0 || !(keys_->passes(when) || opener_.knows(speaker.user_id, when)))) {
       return;
     }
     held_.release(speaker.ssrc, [&](Held&& held) {

@@ -21,8 +21,8 @@ struct ClientOptions {
 // Whether AES-GCM is the faster choice here: without the instructions XChaCha20 is.
 bool cpu_has_aes() noexcept;
 
-// The key by which other users recognise this process in end-to-end encrypted calls; made when first
-// asked for, and kept as long as the process lives. Nothing without randomness.
+// The key by which other users recognise this process in end-to-end encrypted calls; made when
+// first asked for, and kept as long as the process lives. Nothing without randomness.
 const std::optional<mls::KeyPair>& process_signature_key();
 mls::RandomSource& system_random();
 
@@ -55,7 +55,8 @@ class VoiceClient {
   // Any thread; returns at once.
   void hand_datagram(voice::Generation generation, ByteSpan bytes);
 
-  // Media found that the frames of this user cannot be opened any more. Any thread; returns at once.
+  // Media found that the frames of this user cannot be opened any more. Any thread; returns at
+  // once.
   void hand_undecryptable(std::uint64_t user);
 
   // The public signature keys of ourselves and of another member of the call's group, for the

@@ -160,11 +160,10 @@ struct NeedCredentials {
   std::string reason;
 };
 
-using Action =
-    std::variant<OpenWebSocket, CloseWebSocket, SendText, SendSecretText, SendBinary, OpenUdp,
-                 SendDatagram, CloseUdp, UseKey, MapSsrc, RetireSsrc, ForgetAll, UserJoined,
-                 UserLeft, UserInfo, PublishKeys, EncryptionChanged, Notice, StateChanged, Progress,
-                 Fail, NeedCredentials>;
+using Action = std::variant<OpenWebSocket, CloseWebSocket, SendText, SendSecretText, SendBinary,
+                            OpenUdp, SendDatagram, CloseUdp, UseKey, MapSsrc, RetireSsrc, ForgetAll,
+                            UserJoined, UserLeft, UserInfo, PublishKeys, EncryptionChanged, Notice,
+                            StateChanged, Progress, Fail, NeedCredentials>;
 
 using Out = std::vector<Action>;
 

@@ -5,12 +5,8 @@ namespace discord::voice {
 
 namespace {
 
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <class... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
+template <class... Ts> struct Overloaded : Ts... { using Ts::operator()...; };
+template <class... Ts> Overloaded(Ts...) -> Overloaded<Ts...>;
 
 }  // namespace
 
@@ -113,9 +109,8 @@ void Session::Machine::on(const PrepareTransition& message, Time now, Out& out) 
 
 void Session::Machine::on(const ExecuteTransition& message, Time now, Out& out) {
   counters.ignored_opcodes += dave ? 0 : 1;
-  with_dave(out, [&](dave::Out& actions) {
-    dave->on_execute_transition(message.id, now, actions);
-  });
+  with_dave(out,
+            [&](dave::Out& actions) { dave->on_execute_transition(message.id, now, actions); });
 }
 
 void Session::Machine::on(const PrepareEpoch& message, Time now, Out& out) {

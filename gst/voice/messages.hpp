@@ -45,8 +45,8 @@ inline constexpr int identify = 0, select_protocol = 1, ready = 2, heartbeat = 3
                      client_platform = 20, dave_prepare_transition = 21,
                      dave_execute_transition = 22, dave_transition_ready = 23,
                      dave_prepare_epoch = 24, mls_external_sender = 25, mls_key_package = 26,
-                     mls_proposals = 27, mls_commit_welcome = 28, mls_announce_commit = 29, mls_welcome = 30, mls_invalid_commit_welcome = 31,
-                     no_route = 32;
+                     mls_proposals = 27, mls_commit_welcome = 28, mls_announce_commit = 29,
+                     mls_welcome = 30, mls_invalid_commit_welcome = 31, no_route = 32;
 }  // namespace opcode
 
 struct Ready {
@@ -117,10 +117,10 @@ struct Malformed {
   int op;
 };
 
-using Body = std::variant<Ready, HeartbeatRequest, SessionDescription, Speaking, HeartbeatAck,
-                          Hello, Resumed, ClientsConnect, Video, ClientDisconnect, ClientFlags,
-                          ClientPlatform, PrepareTransition, ExecuteTransition, PrepareEpoch,
-                          Ignored, Unknown, Malformed>;
+using Body =
+    std::variant<Ready, HeartbeatRequest, SessionDescription, Speaking, HeartbeatAck, Hello,
+                 Resumed, ClientsConnect, Video, ClientDisconnect, ClientFlags, ClientPlatform,
+                 PrepareTransition, ExecuteTransition, PrepareEpoch, Ignored, Unknown, Malformed>;
 
 struct Message {
   std::optional<std::uint16_t> seq;  // 0 is a number like any other

@@ -162,11 +162,31 @@ TEST(VoiceMessages, OtherOpcodes) {
   EXPECT_TRUE(body<Resumed>(R"({"op":9,"d":null})"));
   EXPECT_EQ(body<HeartbeatAck>(R"({"op":6,"d":{"t":5}})")->t, 5u);
   EXPECT_FALSE(body<HeartbeatAck>(R"({"op":6,"d":5})")->t);
-  for (const int op : {14, 15, 16, 17, 19, 21, 22, 24, 31}) {
+  for (const int op : {14, 15, 16, 17, 19, 23, 31}) {
     EXPECT_EQ(body<Ignored>("{\"op\":" + std::to_string(op) + "}")->op, op);
   }
   for (const int op : {-1, 0, 1, 7, 10, 32, 99}) {
     EXPECT_EQ(body<Unknown>("{\"op\":" + std::to_string(op) + "}")->op, op);
+  }
+}
+
+TEST(VoiceMessages, DaveTransitionsInText) {
+  const auto prepare =
+      body<PrepareTransition>(R"({"op":21,"d":{"transition_id":65535,"protocol_version":1}})");
+  ASSERT_TRUE(prepare);
+  EXPECT_EQ(prepare->id, 65535);
+  EXPECT_EQ(prepare->version, 1);
+  EXPECT_EQ(body<ExecuteTransition>(R"({"op":22,"d":{"transition_id":0}})")->id, 0);
+  // Documents also show a transition id in opcode 24; it has no use.
+  const auto epoch = body<PrepareEpoch>(
+      R"({"op":24,"d":{"transition_id":4,"protocol_version":1,"epoch":1}})");
+  ASSERT_TRUE(epoch);
+  EXPECT_EQ(epoch->epoch, 1u);
+  for (const char* bad : {R"({"op":21,"d":{"transition_id":1}})", R"({"op":22,"d":null})",
+                          R"({"op":22,"d":{"transition_id":65536}})",
+                          R"({"op":22,"d":{"transition_id":-1}})",
+                          R"({"op":24,"d":{"epoch":"1","protocol_version":1}})"}) {
+    EXPECT_TRUE(body<Malformed>(bad)) << bad;
   }
 }
 
