@@ -1,9 +1,17 @@
 // Whole groups as a passive member sees them: the working group's vectors, and recorded sessions.
+#include "mls/epoch.hpp"
+#include "mls/hpke.hpp"
 #include "mls_rig.hpp"
 
 using namespace discord;
 using namespace discord::mls;
 using rig::bytes_of;
+
+struct discord::mls::GroupAccess {
+  static Group make(std::shared_ptr<const Epoch> epoch, GroupOptions options) {
+    return Group(std::move(epoch), options);
+  }
+};
 
 namespace {
 
@@ -54,13 +62,47 @@ TEST(MlsGroupVectors, PassiveClientWelcome) {
   EXPECT_EQ(joined, 4);
 }
 
+// Their welcomes want a pre-shared key, which the room refuses. What follows does not, so the key
+// is mixed in here, by RFC 9420 section 8.4.
+Result<Group, Error> join_with_psk(const nlohmann::json& v) {
+  const Passive self = passive_of(v);
+  const Bytes message = bytes_of(v["welcome"]);
+  const auto welcome = parse_welcome(unwrap(message));
+  const Hash ref = key_package_ref(self.package.encoded);
+  const auto entry =
+      std::find_if(welcome->secrets.begin(), welcome->secrets.end(),
+                   [&](const auto& e) { return to_hex(e.new_member) == to_hex(ref); });
+  const auto plain = decrypt_with_label(self.package.init_key, "Welcome",
+                                        welcome->encrypted_group_info, entry->secrets);
+  EXPECT_EQ(parse_group_secrets(plain->view()).error(), Error::unsupported_psk);
+  Reader in(plain->view());
+  GroupSecrets secrets{Secret32(in.opaque().first<32>()), std::nullopt};
+  if (in.optional()) {
+    secrets.path_secret = Secret32(in.opaque().first<32>());
+  }
+  Writer label;
+  label.raw(in.opaque());  // the one PreSharedKeyID
+  label.u16(0);
+  label.u16(1);
+  EXPECT_TRUE(in.ok());
+  const Secret32 extracted =
+      hkdf_extract(zero_secret.view(), bytes_of(v["external_psks"][0]["psk"]));
+  const SecretBytes input = expand_with_label(extracted.view(), "derived psk", label.view(), 32);
+  const Secret32 psk_secret = hkdf_extract(input.view(), zero_secret.view());
+  auto epoch = join_epoch(self.identity, self.package, *welcome, secrets, psk_secret, std::nullopt);
+  if (!epoch) {
+    return Failure{epoch.error()};
+  }
+  return GroupAccess::make(std::move(*epoch), {true, true});
+}
+
 TEST(MlsGroupVectors, PassiveClientHandlingCommit) {
   LOAD_VECTORS_OR_SKIP(vectors, "mls/passive-client-handling-commit.json");
   std::map<std::string, int> outcomes;
   for (std::size_t i = 0; i < vectors.size(); ++i) {
     const auto& v = vectors[i];
     SCOPED_TRACE(i);
-    auto group = join_passively(v);
+    auto group = join_with_psk(v);
     ASSERT_TRUE(group.ok()) << to_string(group.error());
     EXPECT_EQ(to_hex(group->epoch_authenticator().view()), v["initial_epoch_authenticator"]);
     std::string outcome = "good";
