@@ -1,17 +1,10 @@
 // Whole groups as a passive member sees them: the working group's vectors, and recorded sessions.
-#include "mls/epoch.hpp"
-#include "mls/hpke.hpp"
+#include "mls_forge.hpp"
 #include "mls_rig.hpp"
 
 using namespace discord;
 using namespace discord::mls;
 using rig::bytes_of;
-
-struct discord::mls::GroupAccess {
-  static Group make(std::shared_ptr<const Epoch> epoch, GroupOptions options) {
-    return Group(std::move(epoch), options);
-  }
-};
 
 namespace {
 
