@@ -1,5 +1,5 @@
-// What a session does when the call is, becomes, or ceases to be unencrypted; and when frames cannot
-// be opened any more.
+// What a session does when the call is, becomes, or ceases to be unencrypted; and when frames
+// cannot be opened any more.
 #include "dave_rig.hpp"
 
 using namespace discord;
@@ -32,7 +32,7 @@ struct Call3 : Gateway {
   }
 };
 
-} // namespace
+}  // namespace
 
 TEST(DavePolicy, VersionZeroFromTheStartIsTakenAndSaid) {
   Gateway g;

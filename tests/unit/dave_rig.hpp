@@ -74,6 +74,17 @@ struct Client {
       }
     }
     out.clear();
+    if (const Member* member = session.member(); member != nullptr && member->established()) {
+      codes[text_of(*member->base_secret(id))] = member->privacy_code();
+    }
+  }
+  static std::string text_of(const BaseSecret& base) {
+    return {reinterpret_cast<const char*>(base.data()), BaseSecret::size};
+  }
+  // Privacy code of the epoch that our next frame belongs to; empty without encryption.
+  std::string sending_code() const {
+    const auto& state = session.send_state();
+    return state ? codes.at(text_of(state->base)) : std::string();
   }
 
   Bytes seal(ByteSpan plain) {
@@ -140,6 +151,7 @@ struct Client {
   Out out;
   Encryption encryption;
   std::set<std::string> told_codes;
+  std::map<std::string, std::string> codes;  // by our own base secret of the epoch
   std::vector<std::string> notices;
   std::optional<Fail> failure;
   std::vector<nlohmann::json> texts;
@@ -187,8 +199,8 @@ class Gateway {
   Bytes external_sender() const {
     const ByteSpan pub = key.public_key();
     const std::string_view name = "gateway";
-    return mls::encode(mls::ExternalSender{
-        Bytes(pub.begin(), pub.end()), {Bytes(as_bytes(name).begin(), as_bytes(name).end())}});
+    return mls::encode(mls::ExternalSender{Bytes(pub.begin(), pub.end()),
+                                           {Bytes(as_bytes(name).begin(), as_bytes(name).end())}});
   }
 
   // A user connects: Identify up to opcode 11. `early`: opcode 25 overtakes opcode 4.
@@ -269,6 +281,8 @@ class Gateway {
   // One change of the group, up to opcode 29 and 30. Members that are left alone get a new epoch 1.
   void change() {
     collect();
+    transition = 0;
+    ready_expected.clear();
     std::set<std::uint64_t> staying;
     for (const auto& leaf : leaves) {
       if (leaf && clients.contains(*leaf) && !packages.contains(*leaf)) {
@@ -462,7 +476,8 @@ class Gateway {
     if (transition != 0) {
       for (Client* c : present()) {
         if (ready_expected.contains(c->id) && !spoiled.contains(c->id)) {
-          EXPECT_EQ(c->take_texts(23), std::vector<int>{transition}) << "user " << c->id;
+          EXPECT_EQ(c->take_texts(23), std::vector<int>{transition})
+              << "user " << c->id << (c->notices.empty() ? "" : ": " + c->notices.back());
         }
         c->session.on_execute_transition(transition, now, c->out);
         c->take();
@@ -518,7 +533,7 @@ class Gateway {
   bool upgrading = false;
   bool first_is_zero = true;
   std::map<std::uint64_t, std::unique_ptr<Client>> clients;
-  std::map<std::uint64_t, mls::KeyPackage> packages; // of those who are to be added
+  std::map<std::uint64_t, mls::KeyPackage> packages;  // of those who are to be added
   std::vector<std::optional<std::uint64_t>> leaves;
   std::uint64_t epoch = 0;
   std::vector<Outstanding> outstanding;
@@ -528,4 +543,4 @@ class Gateway {
   Bytes last_commit, last_welcome;
 };
 
-} // namespace discord::dave::rig
+}  // namespace discord::dave::rig

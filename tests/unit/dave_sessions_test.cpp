@@ -36,17 +36,17 @@ Bytes mutated(ByteSpan good, std::uint64_t seed) {
     return static_cast<std::size_t>((state >> 33) % below);
   };
   switch (seed % 8) {
-  case 0:
-    bad.resize(next(bad.size()));
-    break;
-  case 1:
-    bad.push_back(static_cast<std::uint8_t>(next(256)));
-    break;
-  case 2:
-    bad.erase(bad.begin() + static_cast<std::ptrdiff_t>(next(bad.size())));
-    break;
-  default:
-    bad[next(bad.size())] ^= static_cast<std::uint8_t>(1 + next(255));
+    case 0:
+      bad.resize(next(bad.size()));
+      break;
+    case 1:
+      bad.push_back(static_cast<std::uint8_t>(next(256)));
+      break;
+    case 2:
+      bad.erase(bad.begin() + static_cast<std::ptrdiff_t>(next(bad.size())));
+      break;
+    default:
+      bad[next(bad.size())] ^= static_cast<std::uint8_t>(1 + next(255));
   }
   return bad;
 }
@@ -79,7 +79,8 @@ class Replay {
     if (to.is_string()) {
       return id_of(to) == observer;
     }
-    return std::any_of(to.begin(), to.end(), [&](const auto& one) { return id_of(one) == observer; });
+    return std::any_of(to.begin(), to.end(),
+                       [&](const auto& one) { return id_of(one) == observer; });
   }
 
   // Runs `mutations` changed copies of each message past the member first.
@@ -114,9 +115,8 @@ class Replay {
 
   bool deliver(Member& to, const std::string& kind, ByteSpan body) {
     if (kind == "proposals") {
-      const auto made =
-          body.empty() ? Failure{MemberFailure{MemberError::malformed, std::nullopt}}
-                       : to.proposals(body[0], body.subspan(1), everybody);
+      const auto made = body.empty() ? Failure{MemberFailure{MemberError::malformed, std::nullopt}}
+                                     : to.proposals(body[0], body.subspan(1), everybody);
       return made.ok();
     }
     if (body.size() < 2) {
@@ -133,7 +133,7 @@ class Replay {
     if (std::ranges::equal(bad, body) ||
         (kind != "proposals" && bad.size() >= 2 &&
          std::ranges::equal(ByteSpan(bad).subspan(2), body.subspan(2)))) {
-      return; // only the transition id
+      return;  // only the transition id
     }
     Member copy(*member);
     const mls::Hash before = copy.state_digest();
@@ -195,7 +195,7 @@ class Replay {
   int epochs_seen = 0, frames_seen = 0, refused = 0;
 };
 
-} // namespace
+}  // namespace
 
 class DaveRecorded : public testing::TestWithParam<Observation> {};
 
@@ -215,13 +215,11 @@ TEST_P(DaveRecorded, ChangedMessagesAreRefusedWithoutATrace) {
   EXPECT_GT(replay.refused, 500);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sessions, DaveRecorded,
-                         testing::Values(Observation{"dave-n4.json", 158049329153427145, 7, 70},
-                                         Observation{"dave-churn5x10.json", 158049329151427139, 11,
-                                                     37}),
-                         [](const auto& what) {
-                           return "from" + std::to_string(what.param.observer);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Sessions, DaveRecorded,
+    testing::Values(Observation{"dave-n4.json", 158049329153427145, 7, 70},
+                    Observation{"dave-churn5x10.json", 158049329151427139, 11, 37}),
+    [](const auto& what) { return "from" + std::to_string(what.param.observer); });
 
 // Bytes that a real gateway once sent.
 class DaveRealBytes : public testing::Test {
@@ -242,8 +240,8 @@ class DaveRealBytes : public testing::Test {
 
   Bytes external_sender, appended, revoked;
   mls::SystemRandom random;
-  Member member{158049329150427136, 927310423890473011,
-                std::move(*mls::KeyPair::generate(random)), random};
+  Member member{158049329150427136, 927310423890473011, std::move(*mls::KeyPair::generate(random)),
+                random};
 };
 
 TEST_F(DaveRealBytes, ProposalIsCommitted) {
