@@ -110,8 +110,12 @@ Result<Bytes, MemberFailure> Member::start_over() {
   if (!package) {
     return failed(package.error());
   }
+  return start_over(std::move(*package));
+}
+
+Result<Bytes, MemberFailure> Member::start_over(mls::OwnKeyPackage package) {
   leave();
-  key_package_ = std::move(*package);
+  key_package_ = std::move(package);
   if (external_sender_) {
     if (const auto failure = found()) {
       return Failure{*failure};

@@ -64,6 +64,8 @@ class Member {
   // Becomes a pending member with a new key package (the body of opcode 26) and, as soon as the
   // external sender is known, a group of its own.
   Result<Bytes, MemberFailure> start_over();
+  // The same with a package made elsewhere, for this user and signature key.
+  Result<Bytes, MemberFailure> start_over(mls::OwnKeyPackage package);
   // No group, no key package.
   void leave() noexcept;
 
