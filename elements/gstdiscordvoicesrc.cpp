@@ -27,6 +27,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <utility>
 
 GST_DEBUG_CATEGORY(discord_voice_src_debug);
 #define GST_CAT_DEFAULT discord_voice_src_debug
@@ -57,12 +58,20 @@ struct Connection {
              net::ClientOptions options)
       : link(element, call, port), client(std::move(credentials), std::move(options), link) {}
 
+  // Until this returns the link may be called. Whoever still holds the connection can read its
+  // status afterwards, no more.
+  void close() {
+    client.stop();
+    link.cancel_progress();
+  }
+
   VoiceLink link;
   net::VoiceClient client;
 };
 
 struct Source {
   Settings settings;               // object lock
+  bool checked = false;            // object lock: `credentials` are made of these settings
   voice::Credentials credentials;  // state changes only
 
   GObjectPtr<GstDiscordSession> session{gst_discord_session_new()};
@@ -126,6 +135,7 @@ static void gst_discord_voice_src_set_property(GObject* object, guint id, const 
                                                GParamSpec* pspec) {
   Source& self = *GST_DISCORD_VOICE_SRC(object)->priv;
   GST_OBJECT_LOCK(object);
+  self.checked = self.checked && id == PROP_RECEIVING;
   switch (id) {
     case PROP_ENDPOINT:
       self.settings.endpoint = string_of(value);
@@ -248,12 +258,17 @@ static void gst_discord_voice_src_get_property(GObject* object, guint id, GValue
   GST_OBJECT_UNLOCK(object);
 }
 
-// Checks the settings while nothing has been opened yet, so that a mistake is an error at READY.
+// Checks the settings while nothing has been opened yet, so that a mistake is an error at READY;
+// what is changed in READY is checked again before PAUSED.
 static bool gst_discord_voice_src_prepare(GstDiscordVoiceSrc* src) {
   Source& self = *src->priv;
   GST_OBJECT_LOCK(src);
   const Settings settings = self.settings;
+  const bool checked = std::exchange(self.checked, true);
   GST_OBJECT_UNLOCK(src);
+  if (checked) {
+    return true;
+  }
 
   voice::Credentials& credentials = self.credentials;
   credentials = {settings.endpoint, settings.session_id, settings.token,
@@ -279,11 +294,25 @@ static bool gst_discord_voice_src_prepare(GstDiscordVoiceSrc* src) {
 
 static GstStateChangeReturn gst_discord_voice_src_change_state(GstElement* element,
                                                                GstStateChange transition) {
-  if (transition == GST_STATE_CHANGE_NULL_TO_READY &&
-      !gst_discord_voice_src_prepare(GST_DISCORD_VOICE_SRC(element))) {
+  auto* src = GST_DISCORD_VOICE_SRC(element);
+  if ((transition == GST_STATE_CHANGE_NULL_TO_READY ||
+       transition == GST_STATE_CHANGE_READY_TO_PAUSED) &&
+      !gst_discord_voice_src_prepare(src)) {
+    GST_OBJECT_LOCK(src);
+    src->priv->checked = false;
+    GST_OBJECT_UNLOCK(src);
     return GST_STATE_CHANGE_FAILURE;
   }
-  return GST_ELEMENT_CLASS(parent_class)->change_state(element, transition);
+  const GstStateChangeReturn result =
+      GST_ELEMENT_CLASS(parent_class)->change_state(element, transition);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
+    // A token file may have another content next time, and secrets are kept no longer than needed.
+    GST_OBJECT_LOCK(src);
+    src->priv->checked = false;
+    GST_OBJECT_UNLOCK(src);
+    src->priv->credentials = voice::Credentials();
+  }
+  return result;
 }
 
 static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
@@ -296,6 +325,12 @@ static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
   options.receive_buffer = self.settings.buffer_size;
   GST_OBJECT_UNLOCK(base);
 
+  if (!self.port.usable()) {
+    GST_ELEMENT_ERROR(base, RESOURCE, OPEN_READ,
+                      ("This process has no file descriptor left: raise its limit (ulimit -n)."),
+                      (nullptr));
+    return FALSE;
+  }
   self.port.reset();
   auto connection =
       std::make_shared<Connection>(GST_ELEMENT_CAST(base), call_state(self.session.get()),
@@ -318,9 +353,8 @@ static gboolean gst_discord_voice_src_stop(GstBaseSrc* base) {
     self.connection.reset();
   }
   if (connection) {
-    connection->link.cancel_progress();
+    connection->close();
   }
-  connection.reset();
   self.port.reset();
   call_state(self.session.get()).update([](CallSnapshot& call) { call = CallSnapshot(); });
   return TRUE;
@@ -404,7 +438,7 @@ static BufferListPtr gst_discord_voice_src_collect(GstDiscordVoiceSrc* src,
     }
     gst_buffer_list_add(list.get(), buffer.release());
   }
-  self.kernel_drops = socket.udp->kernel_drops();
+  self.kernel_drops += socket.udp->take_kernel_drops();
   return list;
 }
 

@@ -153,6 +153,17 @@ void PacketGate::on_timer(Time now, GateOutput& out, const Position& position) {
   ingress_.on_timer(now, sink);
 }
 
+void PacketGate::flush(Time now, GateOutput& out, const Position& position) {
+  Sink sink(element_, out, position);
+  ingress_.forget_all(now, sink);
+  applied_.users.clear();
+}
+
+void PacketGate::forget_key() {
+  ingress_.clear_key();
+  applied_.key.reset();
+}
+
 GstStructure* PacketGate::stats() const {
   GstStructure* stats = gst_structure_new_empty("application/x-discorddecrypt-stats");
   media::Ledger session = ingress_.ledger();

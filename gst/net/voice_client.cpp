@@ -250,14 +250,16 @@ VoiceClient::VoiceClient(voice::Credentials credentials, ClientOptions options, 
 }
 
 VoiceClient::~VoiceClient() {
-  thread_->run([this] {
-    link_->stop();
-    link_.reset();
-  });
+  stop();
+  thread_->run([this] { link_.reset(); });
 }
 
 void VoiceClient::start() {
   thread_->run([this] { link_->start(); });
+}
+
+void VoiceClient::stop() {
+  thread_->run([this] { link_->stop(); });
 }
 
 void VoiceClient::hand_datagram(voice::Generation generation, ByteSpan bytes) {
