@@ -28,6 +28,7 @@
 #include <atomic>
 #include <memory>
 #include <utility>
+#include <vector>
 
 GST_DEBUG_CATEGORY(discord_voice_src_debug);
 #define GST_CAT_DEFAULT discord_voice_src_debug
@@ -76,7 +77,8 @@ struct Source {
 
   GObjectPtr<GstDiscordSession> session{gst_discord_session_new()};
   MediaPort port;
-  DatagramBatch batch;  // streaming thread
+  DatagramBatch batch;           // streaming thread
+  std::vector<BufferPtr> ready;  // streaming thread: received, not pushed yet
 
   Mutex connection_mutex;
   std::shared_ptr<Connection> connection GUARDED_BY(connection_mutex);
@@ -355,6 +357,7 @@ static gboolean gst_discord_voice_src_stop(GstBaseSrc* base) {
   if (connection) {
     connection->close();
   }
+  self.ready.clear();
   self.port.reset();
   call_state(self.session.get()).update([](CallSnapshot& call) { call = CallSnapshot(); });
   return TRUE;
@@ -394,14 +397,12 @@ static GstClockTime running_time(GstElement* element) {
   return now > base ? now - base : 0;
 }
 
-// Moves what is media from the batch into a list; the rest is counted and, where it concerns the
-// session, handed to it.
-static BufferListPtr gst_discord_voice_src_collect(GstDiscordVoiceSrc* src,
-                                                   const MediaPort::Socket& socket,
-                                                   std::size_t count) {
+// Moves what is media from the batch to what is ready to leave; the rest is counted and, where it
+// concerns the session, handed to it.
+static void gst_discord_voice_src_collect(GstDiscordVoiceSrc* src, const MediaPort::Socket& socket,
+                                          std::size_t count) {
   Source& self = *src->priv;
   const GstClockTime now = running_time(GST_ELEMENT_CAST(src));
-  BufferListPtr list;
   for (std::size_t i = 0; i < count; i++) {
     const net::DatagramInfo& info = self.batch.info(i);
     self.datagrams++;
@@ -433,20 +434,45 @@ static BufferListPtr gst_discord_voice_src_collect(GstDiscordVoiceSrc* src,
       GST_BUFFER_PTS(buffer.get()) = now > age ? now - age : 0;
       GST_BUFFER_DTS(buffer.get()) = GST_BUFFER_PTS(buffer.get());
     }
-    if (!list) {
-      list.reset(gst_buffer_list_new_sized(static_cast<guint>(count)));
-    }
-    gst_buffer_list_add(list.get(), buffer.release());
+    self.ready.push_back(std::move(buffer));
   }
   self.kernel_drops += socket.udp->take_kernel_drops();
-  return list;
+}
+
+// Lets everything ready leave: as a list, but for the buffer that the base class pushes. Its own
+// way to take a list, gst_base_src_submit_buffer_list(), releases a null buffer when the element
+// is stopped or ended before the push (1.22).
+static GstFlowReturn gst_discord_voice_src_hand_over(GstDiscordVoiceSrc* src, GstBuffer** out) {
+  Source& self = *src->priv;
+  GstPad* pad = GST_BASE_SRC_PAD(src);
+  const EventPtr segment(gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0));
+  if (!segment) {
+    // The base class sends the segment together with the first buffer.
+    *out = self.ready.front().release();
+    self.ready.erase(self.ready.begin());
+    return GST_FLOW_OK;
+  }
+  const std::size_t last = self.ready.size() - 1;
+  GstFlowReturn flow = GST_FLOW_OK;
+  if (last > 0) {
+    GstBufferList* list = gst_buffer_list_new_sized(static_cast<guint>(last));
+    for (std::size_t i = 0; i < last; i++) {
+      gst_buffer_list_add(list, self.ready[i].release());
+    }
+    flow = gst_pad_push_list(pad, list);
+  }
+  if (flow == GST_FLOW_OK) {
+    *out = self.ready[last].release();
+  }
+  self.ready.clear();
+  return flow;
 }
 
 static GstFlowReturn gst_discord_voice_src_create(GstPushSrc* push, GstBuffer** out) {
   auto* src = GST_DISCORD_VOICE_SRC(push);
   Source& self = *src->priv;
   *out = nullptr;
-  for (;;) {
+  while (self.ready.empty()) {
     MediaPort::Socket socket;
     switch (self.port.wait(socket)) {
       case MediaPort::Outcome::flushing:
@@ -457,13 +483,9 @@ static GstFlowReturn gst_discord_voice_src_create(GstPushSrc* push, GstBuffer** 
       case MediaPort::Outcome::readable:
         break;
     }
-    const std::size_t count = self.batch.receive(*socket.udp);
-    BufferListPtr list = gst_discord_voice_src_collect(src, socket, count);
-    if (list) {
-      gst_base_src_submit_buffer_list(GST_BASE_SRC_CAST(src), list.release());
-      return GST_FLOW_OK;
-    }
+    gst_discord_voice_src_collect(src, socket, self.batch.receive(*socket.udp));
   }
+  return gst_discord_voice_src_hand_over(src, out);
 }
 
 static void gst_discord_voice_src_init(GstDiscordVoiceSrc* src) {

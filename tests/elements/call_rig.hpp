@@ -55,8 +55,8 @@ struct Call {
       endpoint = "ws://" + server.endpoint();
     }
     return "discordvoicesrc name=src endpoint=" + endpoint + " session-id=" + c.session_id +
-           " token=" + (token.empty() ? c.token : token) +
-           " user-id=" + std::to_string(c.user_id) + " guild-id=" + std::to_string(c.guild_id) +
+           " token=" + (token.empty() ? c.token : token) + " user-id=" + std::to_string(c.user_id) +
+           " guild-id=" + std::to_string(c.guild_id) +
            " channel-id=" + std::to_string(c.channel_id) + " ";
   }
   // Waits until everybody has said everything; gives how many packets were sent to one client.
@@ -79,8 +79,7 @@ class SessionView {
     EXPECT_TRUE(gst_pad_query(pad.get(), query.get()));
     GstContext* context = nullptr;
     gst_query_parse_context(query.get(), &context);
-    const GValue* value =
-        gst_structure_get_value(gst_context_get_structure(context), "session");
+    const GValue* value = gst_structure_get_value(gst_context_get_structure(context), "session");
     session_.reset(G_OBJECT(g_value_dup_object(value)));
     context_.reset(gst_context_ref(context));
   }

@@ -1,1 +1,158 @@
+// The stock elements behind discorddecrypt, as the reference for what discordreorder announces.
+#include "base/hex.hpp"
 #include "rig.hpp"
+
+#include <opus.h>
+#include <cmath>
+#include <set>
+
+using namespace discord;
+using namespace discord::test;
+
+namespace {
+
+constexpr int packets = 31;
+
+// A second and a bit of a tone, 20 ms a packet.
+std::vector<Bytes> encoded_tone() {
+  int error = 0;
+  const std::unique_ptr<OpusEncoder, Releaser<opus_encoder_destroy>> encoder(
+      opus_encoder_create(48000, 2, OPUS_APPLICATION_VOIP, &error));
+  std::vector<Bytes> out;
+  std::vector<opus_int16> pcm(960 * 2);
+  for (int i = 0; i < packets; i++) {
+    for (int k = 0; k < 960; k++) {
+      pcm[static_cast<std::size_t>(2 * k)] = pcm[static_cast<std::size_t>(2 * k + 1)] =
+          static_cast<opus_int16>(8000 * std::sin(2 * M_PI * 440 * (960 * i + k) / 48000.0));
+    }
+    Bytes packet(1275);
+    packet.resize(
+        static_cast<std::size_t>(opus_encode(encoder.get(), pcm.data(), 960, packet.data(), 1275)));
+    out.push_back(packet);
+  }
+  return out;
+}
+
+struct Heard {
+  std::uint64_t samples = 0;
+  std::uint64_t concealed_ns = 0;
+  std::vector<std::string> lost;
+};
+
+// Plays the packets but the `missing` ones through a chain and counts what the decoder gives.
+Heard listen(const std::string& order, const std::set<int>& missing, std::uint16_t first = 65520) {
+  Pipeline p(
+      "appsrc name=in format=time caps=application/x-discord-rtp ! discorddecrypt name=d "
+      "mode=aead_aes256_gcm_rtpsize secret-key=" +
+      to_hex(some_key().view()) + " ! " + order +
+      " ! rtpopusdepay name=depay ! opusdec name=dec plc=true ! fakesink name=out sync=false");
+  Heard heard;
+  const ObjectPtr<GstPad> depay = p.pad("depay", "sink");
+  gst_pad_add_probe(
+      depay.get(), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+      [](GstPad*, GstPadProbeInfo* info, gpointer data) {
+        const GstStructure* s = gst_event_get_structure(GST_PAD_PROBE_INFO_EVENT(info));
+        if (s != nullptr && gst_structure_has_name(s, "GstRTPPacketLost")) {
+          guint sequence = 0;
+          guint64 at = 0;
+          guint64 duration = 0;
+          gst_structure_get(s, "seqnum", G_TYPE_UINT, &sequence, "timestamp", G_TYPE_UINT64, &at,
+                            "duration", G_TYPE_UINT64, &duration, nullptr);
+          static_cast<Heard*>(data)->lost.push_back(std::to_string(sequence) + "@" +
+                                                    std::to_string(at / GST_MSECOND) + "+" +
+                                                    std::to_string(duration / GST_MSECOND));
+        }
+        return GST_PAD_PROBE_OK;
+      },
+      &heard, nullptr);
+  const ObjectPtr<GstPad> dec = p.pad("dec", "src");
+  gst_pad_add_probe(
+      dec.get(), GST_PAD_PROBE_TYPE_BUFFER,
+      [](GstPad*, GstPadProbeInfo* info, gpointer data) {
+        static_cast<Heard*>(data)->samples +=
+            gst_buffer_get_size(GST_PAD_PROBE_INFO_BUFFER(info)) / 4;
+        return GST_PAD_PROBE_OK;
+      },
+      &heard, nullptr);
+  p.play();
+  const std::vector<Bytes> tone = encoded_tone();
+  const ObjectPtr<GstElement> in = p.get("in");
+  Sealer sealer;
+  GstFlowReturn flow = GST_FLOW_OK;
+  for (int i = 0; i < packets; i++) {
+    if (missing.contains(i)) {
+      continue;
+    }
+    const auto sequence = static_cast<std::uint16_t>(first + i);
+    const Bytes sealed = sealer.plain_rtp(rtp_packet(sequence, static_cast<std::uint32_t>(960 * i),
+                                                     tone[static_cast<std::size_t>(i)]));
+    g_signal_emit_by_name(in.get(), "push-buffer",
+                          buffer_of(sealed, static_cast<GstClockTime>(20 * i) * GST_MSECOND).get(),
+                          &flow);
+    EXPECT_EQ(flow, GST_FLOW_OK);
+  }
+  g_signal_emit_by_name(in.get(), "end-of-stream", &flow);
+  EXPECT_TRUE(p.eos());
+  const StructurePtr stats = stats_of(p.get("dec").get());
+  heard.concealed_ns = count_in(stats.get(), "plc-duration");
+  return heard;
+}
+
+const char* ours = "discordreorder latency=60";
+// It takes its time from a clock and gives up on what is missing at the end, so the reference is
+// played in real time, as if the source were live.
+const char* stock = "rtpjitterbuffer do-lost=true latency=60 faststart-min-packets=1";
+
+}  // namespace
+
+// Channels are two in either chain, so a sample is four bytes.
+TEST(Interplay, ThreeLostPacketsAreConcealedLikeBehindTheJitterBuffer) {
+  const std::set<int> missing = {5, 6, 20};
+  const Heard reference = listen(stock, missing);
+  const Heard heard = listen(ours, missing);
+  EXPECT_EQ(reference.samples, packets * 960u) << "the reference itself";
+  EXPECT_EQ(heard.samples, reference.samples);
+  EXPECT_EQ(heard.concealed_ns, 60 * GST_MSECOND);
+  EXPECT_EQ(heard.concealed_ns, reference.concealed_ns);
+  EXPECT_EQ(heard.lost, reference.lost) << "the same events: number, time, duration";
+  EXPECT_EQ(heard.lost, (std::vector<std::string>{"65525@100+20", "65526@120+20", "4@400+20"}));
+}
+
+TEST(Interplay, WithoutLossNothingIsAdded) {
+  const Heard heard = listen(ours, {});
+  EXPECT_EQ(heard.samples, packets * 960u);
+  EXPECT_EQ(heard.samples, listen(stock, {}).samples);
+  EXPECT_EQ(heard.concealed_ns, 0u);
+}
+
+TEST(Interplay, TheStockDemuxTakesWhatDecryptGives) {
+  Pipeline p(
+      "appsrc name=in format=time caps=application/x-discord-rtp ! discorddecrypt "
+      "mode=aead_aes256_gcm_rtpsize secret-key=" +
+      to_hex(some_key().view()) +
+      " ! rtpssrcdemux name=s s.src_1 ! rtpjitterbuffer do-lost=true ! rtpopusdepay ! "
+      "opusdec plc=true name=one ! fakesink sync=false async=false "
+      "s.src_2 ! rtpjitterbuffer do-lost=true ! rtpopusdepay ! opusdec plc=true name=two ! "
+      "fakesink sync=false async=false");
+  Counter one(p.pad("one", "src").get());
+  Counter two(p.pad("two", "src").get());
+  p.play();
+  const std::vector<Bytes> tone = encoded_tone();
+  const ObjectPtr<GstElement> in = p.get("in");
+  Sealer sealer;
+  GstFlowReturn flow = GST_FLOW_OK;
+  for (int i = 0; i < packets; i++) {
+    for (const std::uint32_t ssrc : {1u, 2u}) {
+      const Bytes sealed = sealer.plain_rtp(rtp_packet(static_cast<std::uint16_t>(i),
+                                                       static_cast<std::uint32_t>(960 * i),
+                                                       tone[static_cast<std::size_t>(i)], ssrc));
+      g_signal_emit_by_name(
+          in.get(), "push-buffer",
+          buffer_of(sealed, static_cast<GstClockTime>(20 * i) * GST_MSECOND).get(), &flow);
+    }
+  }
+  g_signal_emit_by_name(in.get(), "end-of-stream", &flow);
+  EXPECT_TRUE(p.eos());
+  EXPECT_EQ(one.packets().size(), static_cast<std::size_t>(packets));
+  EXPECT_EQ(two.packets().size(), static_cast<std::size_t>(packets));
+}

@@ -22,11 +22,11 @@ class Reorder : public testing::Test {
     h_.reset(gst_harness_new("discordreorder"));
     gst_harness_use_testclock(h_.get());
     gst_harness_set_src_caps_str(h_.get(), rtp_caps);
-    gst_pad_add_probe(h_->sinkpad,
-                      // The harness takes lists apart, so each buffer comes by.
-                      GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER |
-                                      GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
-                      on_output, this, nullptr);
+    gst_pad_add_probe(
+        h_->sinkpad,
+        // The harness takes lists apart, so each buffer comes by.
+        GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM), on_output,
+        this, nullptr);
   }
 
   static GstPadProbeReturn on_output(GstPad*, GstPadProbeInfo* info, gpointer self) {
@@ -61,9 +61,8 @@ class Reorder : public testing::Test {
     return push_packet(rtp_packet(sequence, 960u * sequence, opus_packet(), ssrc), at);
   }
   GstFlowReturn push_packet(const Bytes& packet, int at) {
-    return gst_harness_push(h_.get(),
-                            buffer_of(packet, static_cast<GstClockTime>(at) * GST_MSECOND)
-                                .release());
+    return gst_harness_push(
+        h_.get(), buffer_of(packet, static_cast<GstClockTime>(at) * GST_MSECOND).release());
   }
   // The time the timer thread waits for, and lets it be.
   GstClockTime next_wait() {
@@ -76,8 +75,7 @@ class Reorder : public testing::Test {
   }
   std::string wait_for(std::size_t buffers) {
     Lock lock(mutex_);
-    changed_.wait_for(lock.native(), std::chrono::seconds(20),
-                      [&] { return buffers_ >= buffers; });
+    changed_.wait_for(lock.native(), std::chrono::seconds(20), [&] { return buffers_ >= buffers; });
     return log_;
   }
   std::string log() {
@@ -236,9 +234,9 @@ TEST_F(Reorder, PacketsOfSixtyMillisecondsLeaveNoHoles) {
 TEST_F(Reorder, SilenceFramesTakeTheirTime) {
   push(0, 0);
   for (int i = 1; i <= 5; i++) {
-    push_packet(
-        rtp_packet(static_cast<std::uint16_t>(i), static_cast<std::uint32_t>(960 * i), silence_frame),
-        20 * i);
+    push_packet(rtp_packet(static_cast<std::uint16_t>(i), static_cast<std::uint32_t>(960 * i),
+                           silence_frame),
+                20 * i);
   }
   push(6, 120);
   EXPECT_EQ(log(), "0@0 1@20 2@40 3@60 4@80 5@100 6@120 ");
@@ -262,10 +260,10 @@ TEST_F(Reorder, APauseWithFrozenTimestampsIsAnchoredToItsArrival) {
 TEST_F(Reorder, APaddingPacketIsNoGap) {
   push(1, 0);
   gst_harness_push_event(
-      h_.get(), gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
-                                     gst_structure_new("GstDiscordPacketSkipped", "ssrc",
-                                                       G_TYPE_UINT, 1u, "seqnum", G_TYPE_UINT, 2u,
-                                                       nullptr)));
+      h_.get(),
+      gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
+                           gst_structure_new("GstDiscordPacketSkipped", "ssrc", G_TYPE_UINT, 1u,
+                                             "seqnum", G_TYPE_UINT, 2u, nullptr)));
   push_packet(rtp_packet(3, 2 * 960, opus_packet()), 20);
   EXPECT_EQ(log(), "1@0 3@20 ");
   EXPECT_EQ(count("lost"), 0u);
@@ -273,9 +271,9 @@ TEST_F(Reorder, APaddingPacketIsNoGap) {
 
 TEST_F(Reorder, ABadPacketIsCountedAndNothingElseChanges) {
   push(1, 0);
-  push_packet({1, 2, 3}, 5);                                          // no RTP
-  push_packet(rtp_packet(2, 960, {}), 6);                             // no Opus in it
-  push_packet(rtp_packet(2, 960, {0x03}), 7);                         // Opus code 3 without a count
+  push_packet({1, 2, 3}, 5);                   // no RTP
+  push_packet(rtp_packet(2, 960, {}), 6);      // no Opus in it
+  push_packet(rtp_packet(2, 960, {0x03}), 7);  // Opus code 3 without a count
   push(2, 20);
   EXPECT_EQ(log(), "1@0 2@20 ");
   EXPECT_EQ(count("not-a-frame"), 3u);
@@ -331,11 +329,11 @@ TEST_F(Reorder, BeyondMaxSpeakersTheLongestIdleGoes) {
 TEST_F(Reorder, ListsAreTakenAndGiven) {
   GstBufferList* list = gst_buffer_list_new();
   for (int i = 1; i <= 3; i++) {
-    gst_buffer_list_add(list, buffer_of(rtp_packet(static_cast<std::uint16_t>(i),
-                                                   static_cast<std::uint32_t>(960 * i),
-                                                   opus_packet()),
-                                        static_cast<GstClockTime>(i) * 20 * GST_MSECOND)
-                                  .release());
+    gst_buffer_list_add(list,
+                        buffer_of(rtp_packet(static_cast<std::uint16_t>(i),
+                                             static_cast<std::uint32_t>(960 * i), opus_packet()),
+                                  static_cast<GstClockTime>(i) * 20 * GST_MSECOND)
+                            .release());
   }
   ASSERT_EQ(gst_pad_push_list(h_->srcpad, list), GST_FLOW_OK);
   EXPECT_EQ(log(), "1@20 2@40 3@60 ");
@@ -463,8 +461,8 @@ TEST(ReorderFormat, AStreamThatCountsBytesIsRefusedWithASentence) {
   p.play();
   const ObjectPtr<GstElement> in = p.get("in");
   GstFlowReturn flow = GST_FLOW_OK;
-  g_signal_emit_by_name(in.get(), "push-buffer",
-                        buffer_of(rtp_packet(1, 0, opus_packet())).get(), &flow);
+  g_signal_emit_by_name(in.get(), "push-buffer", buffer_of(rtp_packet(1, 0, opus_packet())).get(),
+                        &flow);
   EXPECT_EQ(p.error(), "The stream counts bytes, not time: set format=time on the source.");
 }
 

@@ -5,6 +5,7 @@
 #include "discord/gstptr.hpp"
 #include "transport/cipher.hpp"
 
+#include <glib/gstdio.h>
 #include <gst/check/gstharness.h>
 #include <gtest/gtest.h>
 #include <fstream>
@@ -85,7 +86,8 @@ class Sealer {
 };
 
 inline BufferPtr buffer_of(ByteSpan bytes, GstClockTime pts = GST_CLOCK_TIME_NONE) {
-  BufferPtr buffer(gst_buffer_new_memdup(bytes.data(), bytes.size()));
+  BufferPtr buffer(bytes.empty() ? gst_buffer_new()
+                                 : gst_buffer_new_memdup(bytes.data(), bytes.size()));
   GST_BUFFER_PTS(buffer.get()) = pts;
   return buffer;
 }
@@ -114,10 +116,9 @@ inline guint64 count_of(gpointer element, const char* name) {
 inline void expect_adds_up(gpointer element) {
   const StructurePtr stats = stats_of(element);
   guint64 sum = 0;
-  for (const char* cause :
-       {"played", "silence", "padding-only", "late", "duplicate", "not-audio", "no-user", "no-key",
-        "bad-tag", "not-a-frame", "replayed", "evicted", "paused", "denied", "ring-full", "skipped",
-        "held", "in-flight"}) {
+  for (const char* cause : {"played", "silence", "padding-only", "late", "duplicate", "not-audio",
+                            "no-user", "no-key", "bad-tag", "not-a-frame", "replayed", "evicted",
+                            "paused", "denied", "ring-full", "skipped", "held", "in-flight"}) {
     sum += count_in(stats.get(), cause);
   }
   EXPECT_EQ(count_in(stats.get(), "received"), sum);
@@ -135,7 +136,7 @@ class TempDir {
   std::string write(const std::string& name, const std::string& content) const {
     const std::string file = path() + "/" + name;
     std::ofstream(file, std::ios::binary) << content;
-    std::system(("chmod 600 '" + file + "'").c_str());
+    EXPECT_EQ(g_chmod(file.c_str(), 0600), 0);
     return file;
   }
 
@@ -143,46 +144,50 @@ class TempDir {
   GCharPtr path_;
 };
 
-// Counts what passes a pad and lets a test wait for it.
+// Counts what passes a pad and lets a test wait for it. The pad may outlive it.
 class Counter {
  public:
   explicit Counter(GstPad* pad) {
     gst_pad_add_probe(
         pad, GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST),
-        [](GstPad*, GstPadProbeInfo* info, gpointer self) {
-          static_cast<Counter*>(self)->add(info);
+        [](GstPad*, GstPadProbeInfo* info, gpointer state) {
+          (*static_cast<std::shared_ptr<State>*>(state))->add(info);
           return GST_PAD_PROBE_OK;
         },
-        this, nullptr);
+        new std::shared_ptr<State>(state_),
+        [](gpointer state) { delete static_cast<std::shared_ptr<State>*>(state); });
   }
   // Waits until so many buffers have passed, for at most 20 s.
   bool wait_for(std::size_t count) {
-    Lock lock(mutex_);
-    return cond_.wait_for(lock.native(), std::chrono::seconds(20),
-                          [&] { return packets_.size() >= count; });
+    Lock lock(state_->mutex);
+    return state_->cond.wait_for(lock.native(), std::chrono::seconds(20),
+                                 [&] { return state_->packets.size() >= count; });
   }
   std::vector<Bytes> packets() {
-    Lock lock(mutex_);
-    return packets_;
+    Lock lock(state_->mutex);
+    return state_->packets;
   }
 
  private:
-  void add(GstPadProbeInfo* info) {
-    Lock lock(mutex_);
-    if (GST_PAD_PROBE_INFO_TYPE(info) & GST_PAD_PROBE_TYPE_BUFFER) {
-      packets_.push_back(bytes_of(GST_PAD_PROBE_INFO_BUFFER(info)));
-    } else {
-      GstBufferList* list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
-      for (guint i = 0; i < gst_buffer_list_length(list); i++) {
-        packets_.push_back(bytes_of(gst_buffer_list_get(list, i)));
+  struct State {
+    void add(GstPadProbeInfo* info) {
+      Lock lock(mutex);
+      if (GST_PAD_PROBE_INFO_TYPE(info) & GST_PAD_PROBE_TYPE_BUFFER) {
+        packets.push_back(bytes_of(GST_PAD_PROBE_INFO_BUFFER(info)));
+      } else {
+        GstBufferList* list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
+        for (guint i = 0; i < gst_buffer_list_length(list); i++) {
+          packets.push_back(bytes_of(gst_buffer_list_get(list, i)));
+        }
       }
+      cond.notify_all();
     }
-    cond_.notify_all();
-  }
 
-  Mutex mutex_;
-  std::condition_variable cond_;
-  std::vector<Bytes> packets_;
+    Mutex mutex;
+    std::condition_variable cond;
+    std::vector<Bytes> packets;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 // A pipeline from text, stopped at the end of its scope.
@@ -205,9 +210,7 @@ class Pipeline {
   ObjectPtr<GstPad> pad(const char* name, const char* pad) {
     return ObjectPtr<GstPad>(gst_element_get_static_pad(get(name).get(), pad));
   }
-  GstStateChangeReturn set(GstState state) {
-    return gst_element_set_state(element_.get(), state);
-  }
+  GstStateChangeReturn set(GstState state) { return gst_element_set_state(element_.get(), state); }
   void play() { set(GST_STATE_PLAYING); }
   void stop() {
     set(GST_STATE_NULL);
