@@ -96,7 +96,8 @@ class PacketGate::Sink {
  private:
   void stamp(GstBuffer* buffer, Time arrival) {
     GST_BUFFER_PTS(buffer) = position_(arrival);
-    GST_BUFFER_DTS(buffer) = GST_CLOCK_TIME_NONE;
+    // rtpjitterbuffer reads the time of arrival from the DTS, and without one takes the clock's.
+    GST_BUFFER_DTS(buffer) = GST_BUFFER_PTS(buffer);
   }
 
   GstElement* element_;

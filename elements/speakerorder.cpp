@@ -67,6 +67,7 @@ void SpeakerOrder::emit(Queue::Packet packet, OutputBatch& out, const Position& 
   // front of it (`trim`) overlaps and is cut by whoever keeps samples in line.
   const std::int64_t begin = placement.sample - placement.trim;
   GST_BUFFER_PTS(buffer.get()) = position(timeline_.time_of(std::max<std::int64_t>(begin, 0)));
+  GST_BUFFER_DTS(buffer.get()) = GST_CLOCK_TIME_NONE;  // was the arrival
   GST_BUFFER_DURATION(buffer.get()) =
       static_cast<GstClockTime>(media::duration_from_samples(rtp.duration).count());
   if (packet.discont) {

@@ -149,6 +149,7 @@ TEST_P(EveryMode, GivesPlainRtpWithTheSpeakerAttached) {
   ASSERT_EQ(push(h, sealer.parts(parts), 500), GST_FLOW_OK);
   const BufferPtr out(gst_harness_pull(h.get()));
   EXPECT_EQ(GST_BUFFER_PTS(out.get()), 500 * GST_MSECOND);
+  EXPECT_EQ(GST_BUFFER_DTS(out.get()), 500 * GST_MSECOND) << "rtpjitterbuffer reads the DTS";
   GstRTPBuffer rtp = GST_RTP_BUFFER_INIT;
   ASSERT_TRUE(gst_rtp_buffer_map(out.get(), GST_MAP_READ, &rtp));
   EXPECT_FALSE(gst_rtp_buffer_get_extension(&rtp));

@@ -192,13 +192,40 @@ TEST(VoiceSrc, AWrongTokenIsToldAsSuch) {
 }
 
 TEST(VoiceSrc, AnUnknownModeIsToldAsSuch) {
+  Call call(call_options());
+  Pipeline p(call.source() + chain);
+  p.play();
+  ASSERT_NE(p.told("discord-speaking"), nullptr);
+  call.server.command({{"do", "send"},
+                       {"op", 4},
+                       {"d",
+                        {{"mode", "rot13_rtpsize"},
+                         {"secret_key", std::vector<int>(32, 7)},
+                         {"dave_protocol_version", 0},
+                         {"audio_codec", "opus"}}}});
+  EXPECT_EQ(p.error(),
+            "The voice server chose the transport encryption \"rot13_rtpsize\", which this version "
+            "does not know; a newer version of this plugin is needed.");
+}
+
+TEST(VoiceSrc, AModeThatIsRefusedIsToldAsSuch) {
+  loopback::Options o = call_options();
+  o.session.modes = {Mode::xsalsa20_poly1305_suffix};
+  Call call(std::move(o));
+  const std::string sentence = failure(call.source());
+  EXPECT_NE(sentence.find("4016"), std::string::npos) << sentence;
+}
+
+// What the description names counts, not what was asked for.
+TEST(VoiceSrc, TheModeThatTheServerNamesIsUsed) {
   loopback::Options o = call_options();
   o.session.other_mode = true;
   Call call(std::move(o));
-  const std::string sentence = failure(call.source());
-  EXPECT_NE(sentence.find("The voice server chose the transport encryption"), std::string::npos)
-      << sentence;
-  EXPECT_NE(sentence.find("a newer version of this plugin is needed"), std::string::npos);
+  Pipeline p(call.source() + chain);
+  Counter heard(p.pad("r", "src").get());
+  p.play();
+  EXPECT_TRUE(heard.wait_for(5));
+  EXPECT_EQ(count_of(p.get("d").get(), "bad-tag"), 0u);
 }
 
 TEST(VoiceSrc, ACallThatDemandsDaveIsToldAsSuch) {
