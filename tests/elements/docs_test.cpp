@@ -11,8 +11,7 @@ using namespace discord::test;
 
 namespace {
 
-const std::vector<std::string> documented = {"discordvoicesrc", "discorddecrypt",
-                                             "discordreorder"};
+const std::vector<std::string> documented = {"discordvoicesrc", "discorddecrypt", "discordreorder"};
 
 std::string page(const std::string& element) {
   const char* folder = g_getenv("DISCORD_DOCS");
@@ -125,8 +124,7 @@ TEST(Docs, EachFieldOfTheStatisticsIsOnThePage) {
     const StructurePtr stats = stats_of(h->element);
     const std::string text = page(element);
     for (int i = 0; i < gst_structure_n_fields(stats.get()); i++) {
-      const std::string field =
-          gst_structure_nth_field_name(stats.get(), static_cast<guint>(i));
+      const std::string field = gst_structure_nth_field_name(stats.get(), static_cast<guint>(i));
       EXPECT_NE(text.find("`" + field + "`"), std::string::npos) << element << ": " << field;
     }
   }

@@ -9,8 +9,7 @@ namespace {
 
 std::vector<std::string> elements_of_plugin() {
   std::vector<std::string> names;
-  GList* features =
-      gst_registry_get_feature_list_by_plugin(gst_registry_get(), "discord");
+  GList* features = gst_registry_get_feature_list_by_plugin(gst_registry_get(), "discord");
   for (GList* f = features; f != nullptr; f = f->next) {
     if (GST_IS_ELEMENT_FACTORY(f->data)) {
       names.emplace_back(gst_plugin_feature_get_name(f->data));
@@ -49,8 +48,8 @@ TEST(States, EveryElementGoesUpAndDownTwice) {
   const TempDir dir;
   for (const std::string& name : names) {
     SCOPED_TRACE(name);
-    const ObjectPtr<GstElement> element(GST_ELEMENT(
-        gst_object_ref_sink(gst_element_factory_make(name.c_str(), nullptr))));
+    const ObjectPtr<GstElement> element(
+        GST_ELEMENT(gst_object_ref_sink(gst_element_factory_make(name.c_str(), nullptr))));
     make_valid(element.get(), name, call, dir);
     for (int round = 0; round < 2; round++) {
       for (const GstState state : {GST_STATE_READY, GST_STATE_PAUSED, GST_STATE_PLAYING,
@@ -89,11 +88,10 @@ TEST(States, NoThreadStaysBehind) {
 // Values at the ends of their ranges must be taken and given back.
 TEST(States, PropertiesTakeTheEndsOfTheirRanges) {
   for (const std::string& name : elements_of_plugin()) {
-    const ObjectPtr<GstElement> element(GST_ELEMENT(
-        gst_object_ref_sink(gst_element_factory_make(name.c_str(), nullptr))));
+    const ObjectPtr<GstElement> element(
+        GST_ELEMENT(gst_object_ref_sink(gst_element_factory_make(name.c_str(), nullptr))));
     guint count = 0;
-    GParamSpec** specs =
-        g_object_class_list_properties(G_OBJECT_GET_CLASS(element.get()), &count);
+    GParamSpec** specs = g_object_class_list_properties(G_OBJECT_GET_CLASS(element.get()), &count);
     for (guint i = 0; i < count; i++) {
       if (!G_IS_PARAM_SPEC_UINT(specs[i]) || !(specs[i]->flags & G_PARAM_WRITABLE)) {
         continue;
