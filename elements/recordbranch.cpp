@@ -1,7 +1,7 @@
-#include "recordbranch.hpp"
+#include "elements/recordbranch.hpp"
 
-#include "gstdiscordssrcdemuxpad.h"
-#include "recordname.hpp"
+#include "elements/gstdiscordssrcdemuxpad.h"
+#include "elements/recordname.hpp"
 
 #include <vector>
 
@@ -16,7 +16,7 @@ GstElement* make(const char* factory) {
   return gst_element_factory_make(factory, nullptr);
 }
 
-} // namespace
+}  // namespace
 
 std::vector<RecordBranch::Need> RecordBranch::needs(RecordFormat format) {
   std::vector<Need> all = {{"queue", "libgstreamer1.0-0"},
@@ -56,24 +56,23 @@ RecordBranch::RecordBranch(GstBin* parent, GstPad* pad, const BranchSettings& se
   gst_bin_add(GST_BIN(bin_.get()), queue_);
   ObjectPtr<GstPad> in(gst_element_get_static_pad(queue_, "sink"));
   ObjectPtr<GstPad> out(gst_element_get_static_pad(queue_, "src"));
-  gst_pad_add_probe(in.get(),
-                    static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
-                                                 GST_PAD_PROBE_TYPE_BUFFER_LIST |
-                                                 GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
-                    on_input, this, nullptr);
+  gst_pad_add_probe(
+      in.get(),
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST |
+                                   GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
+      on_input, this, nullptr);
   hold_id_ =
       gst_pad_add_probe(out.get(), GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM, hold, nullptr, nullptr);
   gst_element_add_pad(bin_.get(), gst_ghost_pad_new("sink", in.get()));
   gst_bin_add(parent_, bin_.get());
   gst_element_set_state(bin_.get(), GST_STATE_PLAYING);
 
-  gst_pad_set_offset(pad, -static_cast<gint64>(settings_.zero));
   ObjectPtr<GstPad> ghost(gst_element_get_static_pad(bin_.get(), "sink"));
   gst_pad_link(pad, ghost.get());
 }
 
 RecordBranch::~RecordBranch() {
-  close();
+  close(false);
 }
 
 guint64 RecordBranch::user_id() const {
@@ -124,8 +123,6 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder) {
   }
   GstElement* rate = make("audiorate");
   if (rate != nullptr) {
-    Lock lock(mutex_);
-    rate_ = ref_object(rate);
     g_object_set(rate, "tolerance", G_GUINT64_CONSTANT(0), "skip-to-first", FALSE, nullptr);
   }
   chain.push_back(rate);
@@ -157,6 +154,9 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder) {
     return "A GStreamer element for this format is missing; install gstreamer1.0-plugins-base and "
            "gstreamer1.0-plugins-good.";
   }
+  // audiorate's own count of what it put out leaves buffers out.
+  ObjectPtr<GstPad> samples(gst_element_get_static_pad(rate, "src"));
+  gst_pad_add_probe(samples.get(), GST_PAD_PROBE_TYPE_BUFFER, on_samples, this, nullptr);
   if (decoder != nullptr) {
     ObjectPtr<GstPad> in(gst_element_get_static_pad(decoder, "sink"));
     gst_pad_add_probe(in.get(), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_decoder_input, decoder,
@@ -180,7 +180,7 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder) {
   return std::nullopt;
 }
 
-void RecordBranch::close() {
+void RecordBranch::close(bool complete) {
   if (closed_.exchange(true)) {
     return;
   }
@@ -189,9 +189,12 @@ void RecordBranch::close() {
   ObjectPtr<GstPad> ghost(gst_element_get_static_pad(bin_.get(), "sink"));
   gst_pad_unlink(demux_pad_.get(), ghost.get());
   gst_bin_remove(parent_, bin_.get());
-  refresh_header();
   Lock lock(mutex_);
   if (file_) {
+    // wavenc counts in 32 bits, so past 4 GiB its last word on the size is wrong too.
+    if (settings_.format == RecordFormat::Wav && (!complete || file_->size() > 0xffffffffu)) {
+      file_->refresh_wav_header();
+    }
     kept_ = file_->size() > 0;
     if (!kept_) {
       file_->remove();  // nothing of this speaker could be decoded
@@ -211,19 +214,19 @@ std::uint64_t RecordBranch::bytes() const {
 
 void RecordBranch::refresh_header() const {
   Lock lock(mutex_);
-  if (file_ && settings_.format == RecordFormat::Wav) {
+  if (file_ && !ending_ && settings_.format == RecordFormat::Wav) {
     file_->refresh_wav_header();
   }
 }
 
 GstClockTime RecordBranch::duration() const {
-  Lock lock(mutex_);
-  if (!rate_) {
-    return 0;
-  }
-  guint64 samples = 0;
-  g_object_get(rate_.get(), "out", &samples, nullptr);
-  return gst_util_uint64_scale(samples, GST_SECOND, 48000);
+  return gst_util_uint64_scale(samples_, GST_SECOND, 48000);
+}
+
+GstPadProbeReturn RecordBranch::on_samples(GstPad*, GstPadProbeInfo* info, gpointer self) {
+  static_cast<RecordBranch*>(self)->samples_ +=
+      gst_buffer_get_size(GST_PAD_PROBE_INFO_BUFFER(info)) / 4;
+  return GST_PAD_PROBE_OK;
 }
 
 bool RecordBranch::queue_full() const {
@@ -244,7 +247,13 @@ GstPadProbeReturn RecordBranch::filter(GstPadProbeInfo* info) {
       // The queue bounds buffers, not events; audiorate makes up for a gap nobody announced.
       return settings_.live && queue_full() ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK;
     }
-    if (gst_event_has_name(event, "GstRTPPacketLost")) {
+    if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT) {
+      info->data = from_zero(event);
+    } else if (GST_EVENT_TYPE(event) == GST_EVENT_EOS) {
+      // From here on wavenc writes the end of the file, which is not all samples.
+      Lock lock(mutex_);
+      ending_ = true;
+    } else if (gst_event_has_name(event, "GstRTPPacketLost")) {
       counts_.lost++;
     }
     return GST_PAD_PROBE_OK;
@@ -271,6 +280,27 @@ GstPadProbeReturn RecordBranch::filter(GstPadProbeInfo* info) {
   return GST_PAD_PROBE_OK;
 }
 
+// The segment cut so that it starts at zero: audiorate fills every track from there.
+GstEvent* RecordBranch::from_zero(GstEvent* event) const {
+  GstSegment segment;
+  gst_event_copy_segment(event, &segment);
+  const guint64 position =
+      segment.format == GST_FORMAT_TIME
+          ? gst_segment_position_from_running_time(&segment, GST_FORMAT_TIME, settings_.zero)
+          : GST_CLOCK_TIME_NONE;
+  if (position == GST_CLOCK_TIME_NONE || position <= segment.start) {
+    return event;
+  }
+  segment.time += position - segment.start;
+  segment.base = 0;
+  segment.offset = 0;
+  segment.start = segment.position = position;
+  GstEvent* cut = gst_event_new_segment(&segment);
+  gst_event_set_seqnum(cut, gst_event_get_seqnum(event));
+  gst_event_unref(event);
+  return cut;
+}
+
 // Deliberate silence goes around the decoder: GstAudioDecoder 1.22 conceals every GAP, whatever its
 // flags say, and conceals an hour with one 120 ms frame. Same streaming thread, so the order holds.
 GstPadProbeReturn RecordBranch::on_decoder_input(GstPad*, GstPadProbeInfo* info, gpointer dec) {
@@ -291,4 +321,4 @@ GstPadProbeReturn RecordBranch::on_decoder_input(GstPad*, GstPadProbeInfo* info,
   return GST_PAD_PROBE_DROP;
 }
 
-} // namespace discord
+}  // namespace discord

@@ -3,7 +3,7 @@
 
 #include "base/mutex.hpp"
 #include "discord/gstptr.hpp"
-#include "recordfile.hpp"
+#include "elements/recordfile.hpp"
 
 #include <atomic>
 #include <optional>
@@ -16,9 +16,9 @@ enum class RecordFormat { Wav, Mp3 };
 
 struct BranchSettings {
   RecordFormat format = RecordFormat::Wav;
-  unsigned bitrate = 128; // kbit/s, for lossy formats
-  GstClockTime zero = 0;  // running time at which every track starts
-  bool live = false;      // a live stream is never held up: a full queue drops
+  unsigned bitrate = 128;  // kbit/s, for lossy formats
+  GstClockTime zero = 0;   // running time at which every track starts
+  bool live = false;       // a live stream is never held up: a full queue drops
 };
 
 // What the ledger of a file counts; written by the streaming thread, read by anyone.
@@ -52,8 +52,9 @@ class RecordBranch {
   // Creates the file and the elements, and lets the data go. The error is a sentence.
   std::optional<std::string> build(const RecordFolder& folder);
   // Stops the branch, takes it out of the parent and completes the file. Not on a thread of the
-  // branch. After this only the accessors below.
-  void close();
+  // branch. After this only the accessors below. `complete`: the end of the stream came through,
+  // so the encoder has finished the file itself.
+  void close(bool complete) EXCLUDES(mutex_);
   // From any thread: what arrives from now on is thrown away, for the branch is broken. True for
   // the first caller.
   bool give_up() { return !given_up_.exchange(true); }
@@ -65,9 +66,10 @@ class RecordBranch {
   // Empty before the file exists.
   std::string path() const EXCLUDES(mutex_);
   std::uint64_t bytes() const EXCLUDES(mutex_);
+  // Makes a WAV file playable as it is now.
   void refresh_header() const EXCLUDES(mutex_);
   // Of the track, from zero.
-  GstClockTime duration() const EXCLUDES(mutex_);
+  GstClockTime duration() const;
   // Once closed: whether there is a file.
   bool closed() const { return closed_; }
   bool kept() const { return kept_; }
@@ -77,9 +79,11 @@ class RecordBranch {
 
  private:
   static GstPadProbeReturn on_input(GstPad* pad, GstPadProbeInfo* info, gpointer self);
+  static GstPadProbeReturn on_samples(GstPad* pad, GstPadProbeInfo* info, gpointer self);
   static GstPadProbeReturn on_decoder_input(GstPad* pad, GstPadProbeInfo* info, gpointer dec);
   static GstPadProbeReturn hold(GstPad*, GstPadProbeInfo*, gpointer) { return GST_PAD_PROBE_OK; }
   GstPadProbeReturn filter(GstPadProbeInfo* info);
+  GstEvent* from_zero(GstEvent* event) const;
   bool queue_full() const;
   std::string stem() const;
 
@@ -96,10 +100,11 @@ class RecordBranch {
   std::atomic<bool> kept_ = false;
   std::atomic<bool> given_up_ = false;
   BranchCounts counts_;
+  std::atomic<guint64> samples_ = 0;  // that left audiorate
 
   mutable Mutex mutex_;
   std::optional<RecordFile> file_ GUARDED_BY(mutex_);
-  ObjectPtr<GstElement> rate_ GUARDED_BY(mutex_);
+  bool ending_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace discord
