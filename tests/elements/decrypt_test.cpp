@@ -208,7 +208,7 @@ TEST(Decrypt, ABadPacketIsCountedByItsCauseAndChangesNothing) {
   }
   EXPECT_EQ(count_of(h->element, "played"), 1 + bad.size());
   const StructurePtr stats = stats_of(h->element);
-  EXPECT_EQ(gst_value_list_get_size(gst_structure_get_value(stats.get(), "speakers")), 1u)
+  EXPECT_EQ(gst_value_array_get_size(gst_structure_get_value(stats.get(), "speakers")), 1u)
       << "nothing forged got a row";
 }
 
@@ -589,9 +589,9 @@ TEST_F(InACall, MaxSpeakersBoundsTheRows) {
   const StructurePtr stats = stats_of(h_->element);
   const GValue* rows = gst_structure_get_value(stats.get(), "speakers");
   int here = 0;
-  for (guint i = 0; i < gst_value_list_get_size(rows); i++) {
+  for (guint i = 0; i < gst_value_array_get_size(rows); i++) {
     gboolean gone = FALSE;
-    gst_structure_get_boolean(gst_value_get_structure(gst_value_list_get_value(rows, i)), "gone",
+    gst_structure_get_boolean(gst_value_get_structure(gst_value_array_get_value(rows, i)), "gone",
                               &gone);
     here += gone ? 0 : 1;
   }

@@ -321,7 +321,7 @@ TEST_F(Reorder, BeyondMaxSpeakersTheLongestIdleGoes) {
   g_object_set(h_->element, "max-speakers", 1, nullptr);
   push(1, 40, 4);
   const StructurePtr stats = stats_of(h_->element);
-  EXPECT_EQ(gst_value_list_get_size(gst_structure_get_value(stats.get(), "speakers")), 1u)
+  EXPECT_EQ(gst_value_array_get_size(gst_structure_get_value(stats.get(), "speakers")), 1u)
       << "a lower limit holds at once";
   expect_adds_up(h_->element);
 }

@@ -81,7 +81,7 @@ TEST(Sessions, EqualSsrcsInTwoCallsStayApart) {
   const auto user_in = [&](const char* name) {
     const StructurePtr stats = stats_of(p.get(name).get());
     guint64 user = 0;
-    gst_structure_get_uint64(gst_value_get_structure(gst_value_list_get_value(
+    gst_structure_get_uint64(gst_value_get_structure(gst_value_array_get_value(
                                  gst_structure_get_value(stats.get(), "speakers"), 0)),
                              "user-id", &user);
     return user;
