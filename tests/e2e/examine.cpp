@@ -98,15 +98,20 @@ std::vector<Expected> expect(const SpeakerTruth& truth, const PassedPackets& pas
     }
     const bool new_spurt =
         out.empty() || out.back().number != r.spurt || out.back().records.back()->ssrc != r.ssrc;
-    if (new_spurt) {
-      gap.clear();  // what follows the last packet of a spurt belongs to its end
-    }
     const auto place = passed.find({r.ssrc, r.sequence});
     if (place == passed.end()) {
       gap.push_back(&r);
       continue;
     }
     if (new_spurt) {
+      // What is lost between spurts is concealed where nobody compares, but the decoder remembers.
+      std::vector<std::int16_t> unheard;
+      if (!out.empty()) {
+        decode_gap(concealing, gap, unheard);
+      }
+      for (const FrameRecord* missing : gap) {
+        undisturbed.decode(*missing, unheard);
+      }
       gap.clear();
       out.emplace_back();
       out.back().number = r.spurt;

@@ -31,6 +31,23 @@ PcmPtr sound(const std::string& path) {
   return pcm;
 }
 
+// The voice on the left, and 10 ms later and softer on the right: channels that differ.
+PcmPtr widened(const PcmPtr& pcm) {
+  constexpr std::size_t delay = 480;
+  auto out = std::make_shared<Pcm>();
+  out->channels = 2;
+  out->name = pcm->name;
+  out->samples.resize(pcm->frames() * 2);
+  for (std::size_t i = 0; i < pcm->frames(); ++i) {
+    const std::size_t step = static_cast<std::size_t>(pcm->channels);
+    out->samples[2 * i] = pcm->samples[i * step];
+    out->samples[2 * i + 1] = i < delay
+                                  ? std::int16_t{0}
+                                  : static_cast<std::int16_t>(pcm->samples[(i - delay) * step] / 2);
+  }
+  return out;
+}
+
 Duration seconds(double s) {
   return Duration(static_cast<Duration::rep>(s * 1e9));
 }
@@ -50,6 +67,9 @@ TalkerOptions person(const Talk& talk) {
     const std::size_t file = (talk.index + static_cast<std::size_t>(i)) % files_per_voice;
     Spurt spurt;
     spurt.pcm = sound(voice.files[file % voice.files.size()]);
+    if (s.channels == Channels::stereo) {
+      spurt.pcm = widened(spurt.pcm);
+    }
     spurt.start = seconds(at);
     spurt.frames = static_cast<std::size_t>(talk.length * sample_rate);
     s.spurts.push_back(spurt);
