@@ -8,7 +8,7 @@
 #include "elements/gstdiscordssrcdemux.h"
 #include "elements/gstdiscordvoicesrc.h"
 
-#define PACKAGE PACKAGE_NAME // GST_PLUGIN_DEFINE wants the older name
+#define PACKAGE PACKAGE_NAME  // GST_PLUGIN_DEFINE wants the older name
 
 static gboolean plugin_init(GstPlugin* plugin) {
   gboolean any = FALSE;

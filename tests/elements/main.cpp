@@ -34,7 +34,7 @@ class NothingStaysAlive : public testing::Environment {
   }
 };
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
