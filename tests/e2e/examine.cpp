@@ -9,6 +9,7 @@
 #include <opus/opus.h>
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -67,7 +68,9 @@ struct Expected {
   std::size_t lost = 0;
   std::int64_t arrived_ns = 0;  // of its first packet, by that which came first
   std::int64_t early = 0;
-  std::int64_t begin = 0;  // the timeline's
+  std::int64_t moved = 0;   // samples by which the timeline's steps changed its length
+  std::int64_t jitter = 0;  // of its packets as they were sent: all that can explain such steps
+  std::int64_t begin = 0;   // the timeline's
   std::int64_t end = 0;
   std::vector<std::int16_t> concealed;
   std::vector<std::int16_t> loss_free;
@@ -85,6 +88,22 @@ void decode_gap(Decoder& decoder, const std::vector<const FrameRecord*>& gap,
     out.resize(out.size() + static_cast<std::size_t>(r->ticks - ticks) * 2);
     left -= ticks;
   }
+}
+
+// Puts the frame that `decode` appends where the timeline put it: up to there it is silent, and
+// what lies before the end of the frame in front is cut. Answers by how much that differs from the
+// end.
+template <class F>
+std::int64_t place_frame(std::vector<std::int16_t>& out, std::int64_t at, const F& decode) {
+  const auto end = static_cast<std::int64_t>(out.size() / 2);
+  out.resize(static_cast<std::size_t>(std::max(at, end)) * 2);
+  const std::size_t before = out.size();
+  decode(out);
+  const auto cut = std::min(static_cast<std::size_t>(std::max<std::int64_t>(end - at, 0)) * 2,
+                            out.size() - before);
+  const auto front = out.begin() + static_cast<std::ptrdiff_t>(before);
+  out.erase(front, front + static_cast<std::ptrdiff_t>(cut));
+  return at > end ? at - end : end - at;
 }
 
 std::vector<Expected> expect(const SpeakerTruth& truth, const PassedPackets& passed) {
@@ -122,8 +141,9 @@ std::vector<Expected> expect(const SpeakerTruth& truth, const PassedPackets& pas
     for (const FrameRecord* missing : gap) {
       undisturbed.decode(*missing, spurt.loss_free);
     }
-    concealing.decode(r, spurt.concealed);
-    undisturbed.decode(r, spurt.loss_free);
+    const std::int64_t at = place->second.begin - spurt.begin;
+    spurt.moved += place_frame(spurt.concealed, at, [&](auto& pcm) { concealing.decode(r, pcm); });
+    place_frame(spurt.loss_free, at, [&](auto& pcm) { undisturbed.decode(r, pcm); });
     spurt.lost += gap.size();
     spurt.records.insert(spurt.records.end(), gap.begin(), gap.end());
     spurt.records.push_back(&r);
@@ -133,11 +153,16 @@ std::vector<Expected> expect(const SpeakerTruth& truth, const PassedPackets& pas
   for (Expected& spurt : out) {
     const FrameRecord& first = *spurt.records.front();
     const FrameRecord* quickest = &first;
+    std::int64_t least_late = first.sent_ns - first.due_ns;
+    std::int64_t most_late = least_late;
     for (const FrameRecord* r : spurt.records) {
-      if (r->delivered() && r->sent_ns < quickest->sent_ns) {
-        quickest = r;
+      if (r->delivered()) {
+        quickest = r->sent_ns < quickest->sent_ns ? r : quickest;
+        least_late = std::min(least_late, r->sent_ns - r->due_ns);
+        most_late = std::max(most_late, r->sent_ns - r->due_ns);
       }
     }
+    spurt.jitter = samples_between(least_late, most_late);
     spurt.arrived_ns = quickest->sent_ns - (quickest->due_ns - first.due_ns);
     spurt.early = std::max<std::int64_t>(0, samples_between(first.due_ns, spurt.arrived_ns));
   }
@@ -174,6 +199,7 @@ class Examination {
       problem(outcome_.problem);
       return verdict_;
     }
+    check_origin();
     std::set<std::string> used;
     for (const SpeakerTruth& truth : outcome_.truth) {
       speaker(truth, used);
@@ -189,6 +215,23 @@ class Examination {
  private:
   template <class... Ts> void problem(const Ts&... parts) {
     verdict_.problems.push_back(text(parts...));
+  }
+
+  // Nothing may reach the recorder that no speaker sent.
+  void check_origin() {
+    std::set<Key> sent;
+    for (const SpeakerTruth& truth : outcome_.truth) {
+      for (const FrameRecord& r : truth.records) {
+        if (r.delivered() && r.kind != Packet::Kind::padding) {
+          sent.emplace(r.ssrc, r.sequence);
+        }
+      }
+    }
+    for (const auto& [key, packet] : passed_) {
+      if (!sent.contains(key)) {
+        problem("packet ", key.second, " of SSRC ", key.first, " was sent by nobody");
+      }
+    }
   }
 
   void speaker(const SpeakerTruth& truth, std::set<std::string>& used) {
@@ -246,7 +289,8 @@ class Examination {
               verdict_.frames);
     }
     const std::int64_t told = samples_between(0, static_cast<std::int64_t>(file.duration));
-    if (!bounds_.lossy && told != static_cast<std::int64_t>(track.frames())) {
+    const std::int64_t more = static_cast<std::int64_t>(track.frames()) - told;
+    if (more < 0 || more > (bounds_.lossy ? mp3_search : 0)) {
       problem("discord-file tells of ", told, " samples of ", truth.name, ", the file has ",
               track.frames());
     }
@@ -260,6 +304,7 @@ class Examination {
     found.packets = spurt.records.size();
     found.lost = spurt.lost;
     found.early = spurt.early;
+    found.moved = spurt.moved;
     const std::int64_t expected = samples_between(outcome_.zero_ns, spurt.arrived_ns);
     const Match match = find(spurt.concealed, track.samples, expected - search - spurt.early,
                              expected + (bounds_.lossy ? mp3_search : search));
@@ -274,6 +319,10 @@ class Examination {
     }
     if (found.lag > bounds_.lag || found.lag < -bounds_.lag - found.early) {
       problem(truth.name, " spurt ", spurt.number, " lags by ", found.lag, " samples");
+    }
+    if (spurt.moved > spurt.jitter + 2 * media::Timeline::step) {
+      problem(truth.name, " spurt ", spurt.number, " was changed by ", spurt.moved,
+              " samples, its packets came with a jitter of ", spurt.jitter);
     }
     if (!(found.correlation >= bounds_.correlation)) {
       problem(truth.name, " spurt ", spurt.number, " has a correlation of ", found.correlation);
@@ -338,9 +387,10 @@ void print(const std::string& call, const Verdict& verdict) {
   for (const FoundSpurt& s : verdict.spurts) {
     std::printf(
         "  %s: %-12s spurt %zu  lag %5lld samples  correlation %.4f  (loss-free %.4f)  "
-        "lost %zu of %zu packets\n",
+        "lost %zu of %zu packets%s\n",
         call.c_str(), s.speaker.c_str(), s.number, static_cast<long long>(s.lag), s.correlation,
-        s.loss_free, s.lost, s.packets);
+        s.loss_free, s.lost, s.packets,
+        s.moved != 0 ? text("  stretched or cut by ", s.moved, " samples").c_str() : "");
   }
 }
 

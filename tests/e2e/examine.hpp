@@ -29,6 +29,8 @@ struct FoundSpurt {
   // The sender's own delay of those packets, by which it may be early: a receiver that knows the
   // sender's clock is right to take it out.
   std::int64_t early = 0;
+  // By how many samples the timeline corrected its length; only jitter can explain that.
+  std::int64_t moved = 0;
   // With the decode of the very packets that arrived, in which libopus conceals those that did not.
   // It says that the recorder decodes, conceals and places what it was given.
   double correlation = 0;

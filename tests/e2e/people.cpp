@@ -62,7 +62,7 @@ TalkerOptions person(const Talk& talk) {
   s.name = voice.name + "-" + std::to_string(talk.index);
   s.timestamps = talk.index % 2 == 0 ? TimestampHabit::advance : TimestampHabit::freeze;
   s.channels = talk.index % 3 == 0 ? Channels::mono : Channels::stereo;
-  double at = 0.15 * static_cast<double>(talk.index);
+  double at = 0.15 * static_cast<double>(talk.index % 8);
   for (int i = 0; i < talk.spurts; ++i) {
     const std::size_t file = (talk.index + static_cast<std::size_t>(i)) % files_per_voice;
     Spurt spurt;
