@@ -33,12 +33,12 @@ void add_ledger(GstStructure* structure, const media::Ledger& ledger) {
 
 void add_list(GstStructure* structure, const char* name, const std::vector<GstStructure*>& rows) {
   GValue list = G_VALUE_INIT;
-  gst_value_list_init(&list, static_cast<guint>(rows.size()));
+  gst_value_array_init(&list, static_cast<guint>(rows.size()));
   for (GstStructure* row : rows) {
     GValue value = G_VALUE_INIT;
     g_value_init(&value, GST_TYPE_STRUCTURE);
     g_value_take_boxed(&value, row);
-    gst_value_list_append_and_take_value(&list, &value);
+    gst_value_array_append_and_take_value(&list, &value);
   }
   gst_structure_take_value(structure, name, &list);
 }

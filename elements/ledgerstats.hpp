@@ -12,7 +12,7 @@ namespace discord {
 // `lost-fec`, `lost-concealed`, `lost-silent` what never arrived.
 void add_ledger(GstStructure* structure, const media::Ledger& ledger);
 
-// Adds a list of structures (a GstValueList) under `name`; takes the structures.
+// Adds a list of structures (a GstValueArray) under `name`; takes the structures.
 void add_list(GstStructure* structure, const char* name, const std::vector<GstStructure*>& rows);
 
 }  // namespace discord

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Registers the elements, and does nothing else.
+// The plugin `discord`. It only registers: one line an element.
 #include "config.h"
+
 #include "elements/gstdiscorddecrypt.h"
+#include "elements/gstdiscordrecordsink.h"
 #include "elements/gstdiscordreorder.h"
+#include "elements/gstdiscordssrcdemux.h"
 #include "elements/gstdiscordvoicesrc.h"
 
+#define PACKAGE PACKAGE_NAME  // GST_PLUGIN_DEFINE wants the older name
+
 static gboolean plugin_init(GstPlugin* plugin) {
-  gboolean ok = TRUE;
-  ok &= GST_ELEMENT_REGISTER(discordvoicesrc, plugin);
-  ok &= GST_ELEMENT_REGISTER(discorddecrypt, plugin);
-  ok &= GST_ELEMENT_REGISTER(discordreorder, plugin);
-  return ok;
+  gboolean any = FALSE;
+  any |= GST_ELEMENT_REGISTER(discordvoicesrc, plugin);
+  any |= GST_ELEMENT_REGISTER(discorddecrypt, plugin);
+  any |= GST_ELEMENT_REGISTER(discordreorder, plugin);
+  any |= GST_ELEMENT_REGISTER(discordssrcdemux, plugin);
+  any |= GST_ELEMENT_REGISTER(discordrecordsink, plugin);
+  return any;
 }
 
-#ifndef PACKAGE
-#define PACKAGE PACKAGE_NAME
-#endif
 GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, discord, "Receives Discord voice",
                   plugin_init, PACKAGE_VERSION, "LGPL", PACKAGE_NAME, PACKAGE_ORIGIN)

@@ -43,7 +43,7 @@ drop_sudo() {
 
 build_project() {
   if [ ! -f "$build/build.ninja" ]; then
-    say "Configuring …"
+    say "Configuring ..."
     meson setup "$build" "$root" >"${TMPDIR:-/tmp}/gst-discord-meson.$$" 2>&1 || {
       cat "${TMPDIR:-/tmp}/gst-discord-meson.$$" >&2
       rm -f "${TMPDIR:-/tmp}/gst-discord-meson.$$"
@@ -51,7 +51,7 @@ build_project() {
     }
     rm -f "${TMPDIR:-/tmp}/gst-discord-meson.$$"
   fi
-  say "Building in $build …"
+  say "Building in $build ..."
   if [ -t 2 ]; then
     ninja -C "$build" "$@" >&2
   else

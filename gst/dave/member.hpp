@@ -1,5 +1,5 @@
-// One user in one end-to-end encrypted call: what DAVE adds to an MLS group (docs/protocol/dave.md
-// "The group"). Bodies of opcodes in, bodies of opcodes out; a refusal changes nothing.
+// One user in one end-to-end encrypted call: what DAVE adds to an MLS group (docs/protocol.md
+// "DAVE group"). Bodies of opcodes in, bodies of opcodes out; a refusal changes nothing.
 #pragma once
 
 #include "dave/media_keys.hpp"

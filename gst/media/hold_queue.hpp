@@ -19,8 +19,8 @@ struct HoldLimits {
 };
 
 // One FIFO per SSRC, so that a speaker blocks nobody else. Every item that goes in comes out
-// through exactly one of: `release`, `expire`, `drop`, or the eviction callback of `push`. The callbacks must not
-// use the queue.
+// through exactly one of: `release`, `expire`, `drop`, or the eviction callback of `push`. The
+// callbacks must not use the queue.
 template <class Handle> class HoldQueue {
  public:
   // What a packet costs beyond its bytes, so that a flood of tiny ones meets the caps as well.
@@ -60,7 +60,11 @@ template <class Handle> class HoldQueue {
           largest = it;
         }
       }
-      evict(largest->first, take_front(largest->second));
+      const std::uint32_t from = largest->first;
+      evict(from, take_front(largest->second));
+      if (from != ssrc) {
+        erase_if_idle(from);
+      }
     }
     erase_if_idle(ssrc);
   }
@@ -161,4 +165,4 @@ template <class Handle> class HoldQueue {
   std::size_t size_ = 0;
 };
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -31,22 +31,22 @@ void observe(Speaker& speaker, const AudioPacket& packet) noexcept {
   if (packet.audio_level) {
     speaker.audio_level = packet.audio_level;
   }
-  if (packet.size != 0) { // padding repeats an old timestamp
+  if (packet.size != 0) {  // padding repeats an old timestamp
     speaker.jitter.packet(packet.timestamp, packet.arrival);
   }
 }
 
 std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept {
   switch (error) {
-  case transport::OpenError::bad_extension:
-  case transport::OpenError::bad_padding:
-    return &Ledger::not_a_frame;
-  case transport::OpenError::too_short:
-  case transport::OpenError::bad_version:
-  case transport::OpenError::not_authentic:
-    break;
+    case transport::OpenError::bad_extension:
+    case transport::OpenError::bad_padding:
+      return &Ledger::not_a_frame;
+    case transport::OpenError::too_short:
+    case transport::OpenError::bad_version:
+    case transport::OpenError::not_authentic:
+      break;
   }
   return &Ledger::bad_tag;
 }
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -14,20 +14,20 @@ namespace discord::media {
 // An authentic packet; offsets are into the datagram that was pushed.
 struct AudioPacket {
   std::uint32_t ssrc = 0;
-  std::uint64_t user_id = 0;  // 0 = nobody said, and the call is not end-to-end encrypted
-  std::uint64_t sequence = 0; // 64 bit, low 16 bits as on the wire
+  std::uint64_t user_id = 0;   // 0 = nobody said, and the call is not end-to-end encrypted
+  std::uint64_t sequence = 0;  // 64 bit, low 16 bits as on the wire
   std::uint32_t timestamp = 0;
   bool marker = false;
   std::uint8_t payload_type = 120;
-  std::size_t offset = 0; // the payload: no header, extension or padding
+  std::size_t offset = 0;  // the payload: no header, extension or padding
   std::size_t size = 0;
   std::size_t packet_offset =
-      0; // the whole RTP packet in the clear, extension and padding included
+      0;  // the whole RTP packet in the clear, extension and padding included
   std::size_t packet_size = 0;
-  std::optional<std::uint8_t> audio_level; // -dBov: 0 loud, 127 silent
+  std::optional<std::uint8_t> audio_level;  // -dBov: 0 loud, 127 silent
   bool voice_activity = false;
-  std::uint8_t speaking_flags = 1; // as opcode 5 has them: 1 voice, 2 soundshare, 4 priority
-  bool silence = false;            // exactly a silence frame
+  std::uint8_t speaking_flags = 1;  // as opcode 5 has them: 1 voice, 2 soundshare, 4 priority
+  bool silence = false;             // exactly a silence frame
   Time arrival{};
 };
 
@@ -62,8 +62,10 @@ std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept;
 template <class Handle> class Ingress {
  public:
   explicit Ingress(const IngressConfig& config = {})
-      : config_(config), speakers_(config.max_speakers), held_(config.hold), waiting_(config.hold) {
-  }
+      : config_(config),
+        speakers_(config.max_speakers),
+        held_(config.hold),
+        waiting_(config.hold) {}
 
   // The key of a session description. A newer `generation` (a new Identify) means new SSRCs, so
   // everything known is forgotten first, unless `forget_all` has been called since the last key; an
@@ -89,7 +91,10 @@ template <class Handle> class Ingress {
     return true;
   }
   // Packets wait for a key again.
-  void clear_key() noexcept { cipher_.reset(); }
+  void clear_key() noexcept {
+    cipher_.reset();
+    limits_ = limits_of_any_mode();
+  }
   bool has_key() const noexcept { return cipher_.has_value(); }
 
   // This SSRC is that user's from now on (docs/protocol.md "SSRC and user"): retires the user's
@@ -199,21 +204,22 @@ template <class Handle> class Ingress {
 
   template <class Sink>
   void sort(MutableByteSpan datagram, Handle&& handle, Time arrival, Time now, Sink& sink) {
-    switch (rtp::classify(datagram, limits_)) {
-    case rtp::DatagramKind::rtp_audio:
-    case rtp::DatagramKind::rtcp:
-      break;
-    case rtp::DatagramKind::discovery_reply:
-    case rtp::DatagramKind::ping_reply:
-    case rtp::DatagramKind::keepalive_echo:
-    case rtp::DatagramKind::rtp_other:
-    case rtp::DatagramKind::drop:
-      nobody(&Ledger::not_audio);
-      return;
+    const rtp::DatagramKind kind = rtp::classify(datagram, limits_);
+    switch (kind) {
+      case rtp::DatagramKind::rtp_audio:
+      case rtp::DatagramKind::rtcp:
+        break;
+      case rtp::DatagramKind::discovery_reply:
+      case rtp::DatagramKind::ping_reply:
+      case rtp::DatagramKind::keepalive_echo:
+      case rtp::DatagramKind::rtp_other:
+      case rtp::DatagramKind::drop:
+        nobody(&Ledger::not_audio);
+        return;
     }
     if (!cipher_) {
       await_key(datagram, std::move(handle), arrival, now);
-    } else if (rtp::classify(datagram, limits_) == rtp::DatagramKind::rtcp) {
+    } else if (kind == rtp::DatagramKind::rtcp) {
       open_rtcp(datagram, std::move(handle), arrival, sink);
     } else {
       open_rtp(datagram, std::move(handle), arrival, now, sink);
@@ -357,21 +363,25 @@ template <class Handle> class Ingress {
     }
   }
 
+  // Until the mode is known: the smallest packets of any.
+  rtp::DatagramLimits limits_of_any_mode() const noexcept {
+    return transport::limits_for(transport::Mode::xsalsa20_poly1305, config_.audio_payload_type);
+  }
+
   void nobody(std::uint64_t Ledger::*cause) noexcept {
     ++speakers_.nobody().received;
     ++(speakers_.nobody().*cause);
   }
 
   IngressConfig config_;
-  // Until the mode is known: the smallest of any mode.
-  rtp::DatagramLimits limits_{28, 24, config_.audio_payload_type};
+  rtp::DatagramLimits limits_ = limits_of_any_mode();
   std::optional<transport::Cipher> cipher_;
   std::optional<std::uint64_t> generation_;
-  bool fresh_ = false; // everything has been forgotten since the last key
+  bool fresh_ = false;  // everything has been forgotten since the last key
   bool e2ee_ = false;
   SpeakerTable speakers_;
   HoldQueue<Held> held_;
   HoldQueue<Waiting> waiting_;
 };
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -29,7 +29,7 @@ void add_causes(Ledger& to, const Ledger& from) noexcept {
   to.lost.silent += from.lost.silent;
 }
 
-} // namespace
+}  // namespace
 
 Ledger& Ledger::operator+=(const Ledger& other) noexcept {
   received += other.received;
@@ -45,4 +45,4 @@ Ledger& Ledger::then(const Ledger& next) noexcept {
   return *this;
 }
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -9,8 +9,8 @@ namespace discord::media {
 // Audio that never arrived, by what was played instead; counted in frames beside the sum, because
 // nothing was received for it.
 struct Lost {
-  std::uint64_t fec = 0;       // recovered from the packet behind the hole
-  std::uint64_t concealed = 0; // PLC
+  std::uint64_t fec = 0;        // recovered from the packet behind the hole
+  std::uint64_t concealed = 0;  // PLC
   std::uint64_t silent = 0;
 
   friend bool operator==(const Lost&, const Lost&) = default;
@@ -28,25 +28,25 @@ struct Ledger {
   std::uint64_t received = 0;
 
   std::uint64_t played = 0;
-  std::uint64_t silence = 0;      // silence frames, passed on like sound
-  std::uint64_t padding_only = 0; // authentic and empty
-  std::uint64_t late = 0;         // its place had been declared lost
+  std::uint64_t silence = 0;       // silence frames, passed on like sound
+  std::uint64_t padding_only = 0;  // authentic and empty
+  std::uint64_t late = 0;          // its place had been declared lost
   std::uint64_t duplicate = 0;
-  std::uint64_t not_audio = 0; // RTCP, video, keepalives, datagrams of no known kind
+  std::uint64_t not_audio = 0;  // RTCP, video, keepalives, datagrams of no known kind
   // Undecryptable, by why:
-  std::uint64_t no_user = 0;     // nobody said whose SSRC it is while it was held
-  std::uint64_t no_key = 0;      // no key came while it was held
-  std::uint64_t bad_tag = 0;     // not authentic
-  std::uint64_t not_a_frame = 0; // authentic, but malformed inside
+  std::uint64_t no_user = 0;      // nobody said whose SSRC it is while it was held
+  std::uint64_t no_key = 0;       // no key came while it was held
+  std::uint64_t bad_tag = 0;      // not authentic
+  std::uint64_t not_a_frame = 0;  // authentic, but malformed inside
   std::uint64_t replayed = 0;
-  std::uint64_t evicted = 0; // thrown out by a cap or a flush
+  std::uint64_t evicted = 0;  // thrown out by a cap or a flush
   std::uint64_t paused = 0;
   std::uint64_t denied = 0;
   std::uint64_t ring_full = 0;
   std::uint64_t skipped = 0;
   // The two that go down again:
-  std::uint64_t held = 0;      // waiting for a user or a key
-  std::uint64_t in_flight = 0; // inside a stage, or between two
+  std::uint64_t held = 0;       // waiting for a user or a key
+  std::uint64_t in_flight = 0;  // inside a stage, or between two
 
   Lost lost;
 
@@ -70,4 +70,4 @@ struct Ledger {
   friend bool operator==(const Ledger&, const Ledger&) = default;
 };
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -17,20 +17,20 @@ constexpr std::uint32_t frame_duration(std::uint8_t config) noexcept {
   return other[config & 3];
 }
 
-} // namespace
+}  // namespace
 
 const char* to_string(OpusError error) noexcept {
   switch (error) {
-  case OpusError::empty:
-    return "empty";
-  case OpusError::uneven:
-    return "uneven";
-  case OpusError::no_frame_count:
-    return "no-frame-count";
-  case OpusError::bad_frame_count:
-    return "bad-frame-count";
-  case OpusError::too_long:
-    return "too-long";
+    case OpusError::empty:
+      return "empty";
+    case OpusError::uneven:
+      return "uneven";
+    case OpusError::no_frame_count:
+      return "no-frame-count";
+    case OpusError::bad_frame_count:
+      return "bad-frame-count";
+    case OpusError::too_long:
+      return "too-long";
   }
   return "?";
 }
@@ -45,27 +45,27 @@ Result<OpusPacket, OpusError> parse_opus_packet(ByteSpan packet) noexcept {
   out.channels = (toc & 4) != 0 ? 2 : 1;
   out.frame_duration = frame_duration(out.config);
   switch (toc & 3) {
-  case 0:
-    out.frames = 1;
-    break;
-  case 1:
-    if (packet.size() % 2 == 0) {
-      return Failure{OpusError::uneven};
-    }
-    out.frames = 2;
-    break;
-  case 2:
-    out.frames = 2;
-    break;
-  default:
-    if (packet.size() < 2) {
-      return Failure{OpusError::no_frame_count};
-    }
-    out.frames = packet[1] & 63;
-    if (out.frames == 0) {
-      return Failure{OpusError::bad_frame_count};
-    }
-    break;
+    case 0:
+      out.frames = 1;
+      break;
+    case 1:
+      if (packet.size() % 2 == 0) {
+        return Failure{OpusError::uneven};
+      }
+      out.frames = 2;
+      break;
+    case 2:
+      out.frames = 2;
+      break;
+    default:
+      if (packet.size() < 2) {
+        return Failure{OpusError::no_frame_count};
+      }
+      out.frames = packet[1] & 63;
+      if (out.frames == 0) {
+        return Failure{OpusError::bad_frame_count};
+      }
+      break;
   }
   out.duration = out.frames * out.frame_duration;
   if (out.duration > opus_max_duration) {
@@ -79,4 +79,4 @@ bool is_silence_frame(ByteSpan packet) noexcept {
          packet[2] == 0xFE;
 }
 
-} // namespace discord::media
+}  // namespace discord::media

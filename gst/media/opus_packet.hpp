@@ -7,25 +7,25 @@
 namespace discord::media {
 
 inline constexpr std::uint32_t opus_rate = 48000;
-inline constexpr std::uint32_t opus_min_duration = 120;  // 2.5 ms, the shortest frame
-inline constexpr std::uint32_t opus_max_duration = 5760; // 120 ms, the longest packet
+inline constexpr std::uint32_t opus_min_duration = 120;   // 2.5 ms, the shortest frame
+inline constexpr std::uint32_t opus_max_duration = 5760;  // 120 ms, the longest packet
 
 struct OpusPacket {
-  std::uint8_t config = 0;          // 0-31, RFC 6716 table 2
-  std::uint8_t channels = 1;        // 1 or 2
-  std::uint8_t frames = 1;          // 1-48
-  std::uint32_t frame_duration = 0; // samples at 48 kHz
-  std::uint32_t duration = 0;       // of the whole packet, 120-5760 samples at 48 kHz
+  std::uint8_t config = 0;           // 0-31, RFC 6716 table 2
+  std::uint8_t channels = 1;         // 1 or 2
+  std::uint8_t frames = 1;           // 1-48
+  std::uint32_t frame_duration = 0;  // samples at 48 kHz
+  std::uint32_t duration = 0;        // of the whole packet, 120-5760 samples at 48 kHz
 
   friend bool operator==(const OpusPacket&, const OpusPacket&) = default;
 };
 
 enum class OpusError {
-  empty,           // R1: no TOC byte
-  uneven,          // R3: code 1 needs an even number of bytes behind the TOC
-  no_frame_count,  // code 3 without its second byte
-  bad_frame_count, // R5: code 3 with no frame
-  too_long,        // R5: more than 120 ms
+  empty,            // R1: no TOC byte
+  uneven,           // R3: code 1 needs an even number of bytes behind the TOC
+  no_frame_count,   // code 3 without its second byte
+  bad_frame_count,  // R5: code 3 with no frame
+  too_long,         // R5: more than 120 ms
 };
 const char* to_string(OpusError error) noexcept;
 
@@ -36,4 +36,4 @@ Result<OpusPacket, OpusError> parse_opus_packet(ByteSpan packet) noexcept;
 // (docs/protocol.md "Silence, pauses and timestamps").
 bool is_silence_frame(ByteSpan packet) noexcept;
 
-} // namespace discord::media
+}  // namespace discord::media

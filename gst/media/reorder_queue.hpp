@@ -36,10 +36,10 @@ template <class Item> class ReorderQueue : private ReorderRules {
   struct Packet {
     Item item;
     std::uint64_t sequence = 0;
-    Time arrival{};       // as handed to `push`
-    bool discont = false; // something is missing before it, or it is the first
-    bool resync = false;  // the sender restarted (or the queue was flushed): sequence numbers
-                          // before and after have nothing to do with each other
+    Time arrival{};        // as handed to `push`
+    bool discont = false;  // something is missing before it, or it is the first
+    bool resync = false;   // the sender restarted (or the queue was flushed): sequence numbers
+                           // before and after have nothing to do with each other
   };
   // Will not come. One report a hole, however large.
   struct Lost {
@@ -81,10 +81,13 @@ template <class Item> class ReorderQueue : private ReorderRules {
 
   Output pop(Time now) {
     if (!ready_.empty()) {
-      Output out = std::move(ready_.front());
+      std::variant<Lost, Packet> out = std::move(ready_.front());
       ready_.pop_front();
-      count(out);
-      return out;
+      if (Packet* packet = std::get_if<Packet>(&out)) {
+        played();
+        return std::move(*packet);
+      }
+      return std::get<Lost>(out);
     }
     while (queued() > 0) {
       Entry& front = queue_[head_];
@@ -93,14 +96,11 @@ template <class Item> class ReorderQueue : private ReorderRules {
         if (!draining_ && queued() < max_queued && now < deadline) {
           return Wait{deadline};
         }
-        Output out = take_hole();
-        count(out);
-        return out;
+        return take_hole();
       }
       if (Entry entry = take_front(); entry.counted) {
-        Output out = to_packet(std::move(entry));
-        count(out);
-        return out;
+        played();
+        return to_packet(std::move(entry));
       }
     }
     if (draining_) {
@@ -127,7 +127,7 @@ template <class Item> class ReorderQueue : private ReorderRules {
 
   // Forgets everything and drops what is queued (counted as evicted); the next packet starts anew.
   void flush() {
-    for (const Output& out : ready_) {
+    for (const auto& out : ready_) {
       if (std::holds_alternative<Packet>(out)) {
         evict();
       }
@@ -164,7 +164,7 @@ template <class Item> class ReorderQueue : private ReorderRules {
     Item item;
     std::uint64_t sequence;
     Time arrival;
-    bool counted; // false for `skip`
+    bool counted;  // false for `skip`
   };
 
   std::size_t queued() const { return queue_.size() - head_; }
@@ -293,7 +293,7 @@ template <class Item> class ReorderQueue : private ReorderRules {
     insert(std::move(trigger));
   }
 
-  Output take_hole() {
+  Lost take_hole() {
     const std::uint64_t first = next_;
     const std::uint64_t size = queue_[head_].sequence - next_;
     if (size >= delivered_.size()) {
@@ -305,6 +305,7 @@ template <class Item> class ReorderQueue : private ReorderRules {
     }
     next_ += size;
     discont_ = true;
+    lost_ += size;
     return Lost{first, size};
   }
 
@@ -331,18 +332,14 @@ template <class Item> class ReorderQueue : private ReorderRules {
     return entry;
   }
 
-  Output to_packet(Entry entry) {
+  Packet to_packet(Entry entry) {
     return Packet{std::move(entry.item), entry.sequence, entry.arrival,
                   std::exchange(discont_, false), std::exchange(resync_, false)};
   }
 
-  void count(const Output& out) {
-    if (const Lost* hole = std::get_if<Lost>(&out)) {
-      lost_ += hole->count;
-    } else {
-      --ledger_.in_flight;
-      ++ledger_.played;
-    }
+  void played() {
+    --ledger_.in_flight;
+    ++ledger_.played;
   }
   void gone(const Entry& entry, std::uint64_t& cause) {
     if (entry.counted) {
@@ -367,22 +364,22 @@ template <class Item> class ReorderQueue : private ReorderRules {
   Duration latency_;
   bool started_ = false;
   bool draining_ = false;
-  bool discont_ = false; // for the next packet handed out
+  bool discont_ = false;  // for the next packet handed out
   bool resync_ = false;
-  std::uint64_t next_ = 0;   // expected
-  std::vector<Entry> queue_; // sorted, from head_ on; a vector, so that order costs no allocation
+  std::uint64_t next_ = 0;    // expected
+  std::vector<Entry> queue_;  // sorted, from head_ on; a vector, so that order costs no allocation
   std::size_t head_ = 0;
   Time hole_since_{};
   Time last_accepted_{};
-  std::bitset<1024> delivered_; // by sequence, behind next_: tells a duplicate from a late one
+  std::bitset<1024> delivered_;  // by sequence, behind next_: tells a duplicate from a late one
   std::vector<Entry> candidates_;
   std::size_t run_ = 0;
-  std::size_t rejects_ = 0; // since the last accepted one
+  std::size_t rejects_ = 0;  // since the last accepted one
   Time refused_since_{};
-  std::deque<Output> ready_; // what an old segment left when a new one began
+  std::deque<std::variant<Lost, Packet>> ready_;  // what an old segment left when a new one began
   Ledger ledger_;
   std::uint64_t lost_ = 0;
   std::uint64_t resyncs_ = 0;
 };
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -26,4 +26,4 @@ SeenSequence SequenceHistory::see(std::uint16_t wire, std::uint32_t timestamp) n
   return out;
 }
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -8,7 +8,7 @@
 namespace discord::media {
 
 struct SeenSequence {
-  std::uint64_t sequence = 0; // 64 bit, low 16 bits as on the wire
+  std::uint64_t sequence = 0;  // 64 bit, low 16 bits as on the wire
   bool duplicate = false;
 };
 
@@ -25,9 +25,9 @@ class SequenceHistory {
   SeenSequence see(std::uint16_t wire, std::uint32_t timestamp) noexcept;
 
  private:
-  std::array<std::uint64_t, window> slots_; // low half of the sequence, timestamp
+  std::array<std::uint64_t, window> slots_;  // low half of the sequence, timestamp
   std::uint64_t last_ = 0;
   bool started_ = false;
 };
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -15,7 +15,7 @@ SpeakerStats row(const Speaker& speaker, bool gone) {
           speaker.ledger};
 }
 
-} // namespace
+}  // namespace
 
 void JitterEstimator::packet(std::uint32_t timestamp, Time arrival) noexcept {
   const auto arrived =
@@ -139,4 +139,4 @@ std::vector<SpeakerStats> SpeakerTable::stats() const {
   return out;
 }
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -28,12 +28,12 @@ class JitterEstimator {
 
 struct Speaker {
   std::uint32_t ssrc = 0;
-  std::uint64_t user_id = 0; // 0 = not known
+  std::uint64_t user_id = 0;  // 0 = not known
   SequenceHistory history;
   SpeakingDetector speaking;
   JitterEstimator jitter;
   Ledger ledger;
-  std::optional<std::uint8_t> audio_level; // last one, -dBov: 0 loud, 127 silent
+  std::optional<std::uint8_t> audio_level;  // last one, -dBov: 0 loud, 127 silent
   Time last_packet{};
 };
 
@@ -42,9 +42,9 @@ struct SpeakerStats {
   std::uint32_t ssrc = 0;
   std::uint64_t user_id = 0;
   bool speaking = false;
-  bool gone = false; // retired, evicted, or from before a reconnection
+  bool gone = false;  // retired, evicted, or from before a reconnection
   std::optional<std::uint8_t> audio_level;
-  std::uint32_t jitter = 0; // timestamp units, 48 a millisecond
+  std::uint32_t jitter = 0;  // timestamp units, 48 a millisecond
   Ledger ledger;
 };
 
@@ -97,8 +97,8 @@ class SpeakerTable {
   std::unordered_map<std::uint32_t, std::unique_ptr<Speaker>> rows_;
   std::unordered_map<std::uint32_t, std::uint64_t> users_;
   std::deque<SpeakerStats> departed_;
-  Ledger departed_before_; // of those that no longer fit into `departed_`
+  Ledger departed_before_;  // of those that no longer fit into `departed_`
   Ledger nobody_;
 };
 
-} // namespace discord::media
+}  // namespace discord::media

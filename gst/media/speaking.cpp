@@ -44,4 +44,4 @@ Deadline SpeakingDetector::next_deadline() const noexcept {
   return speaking_ ? Deadline(last_ + timeout) : std::nullopt;
 }
 
-} // namespace discord::media
+}  // namespace discord::media

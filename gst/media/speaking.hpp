@@ -37,4 +37,4 @@ class SpeakingDetector {
   Time last_{};
 };
 
-} // namespace discord::media
+}  // namespace discord::media

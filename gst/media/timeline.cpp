@@ -12,7 +12,7 @@ constexpr std::int64_t group_ns = 125000;
 
 struct Split {
   std::int64_t whole;
-  std::int64_t rest; // 0 <= rest < divisor
+  std::int64_t rest;  // 0 <= rest < divisor
 };
 constexpr Split split(std::int64_t value, std::int64_t divisor) noexcept {
   Split out{value / divisor, value % divisor};
@@ -23,7 +23,7 @@ constexpr Split split(std::int64_t value, std::int64_t divisor) noexcept {
   return out;
 }
 
-} // namespace
+}  // namespace
 
 std::int64_t samples_from_duration(Duration duration) noexcept {
   const Split s = split(duration.count(), group_ns);
@@ -73,7 +73,9 @@ Placement Timeline::place(const TimelineFrame& frame) noexcept {
   const std::int64_t arrived =
       std::max<std::int64_t>(0, samples_from_duration(frame.arrival - zero_));
   const auto duration = static_cast<std::int64_t>(frame.duration);
-  if (started_ && end_ - arrived > max_ahead) {
+  // Reordered packets have older arrivals than the one before; time itself has not gone back.
+  const Time now = std::max(frame.arrival, last_arrival_);
+  if (started_ && end_ - samples_from_duration(now - zero_) > max_ahead) {
     return cut(frame);
   }
   const std::int64_t by_rtp =
@@ -198,4 +200,4 @@ std::int64_t Timeline::correction(const TimelineFrame& frame) noexcept {
   return std::clamp(drift, -step, step);
 }
 
-} // namespace discord::media
+}  // namespace discord::media

@@ -14,23 +14,23 @@ Duration duration_from_samples(std::int64_t samples) noexcept;
 
 // A frame as it leaves the reorder queue.
 struct TimelineFrame {
-  std::uint64_t timestamp = 0;    // RTP timestamp, unwrapped to 64 bit
-  std::uint64_t lost_packets = 0; // missing before it by sequence; 0 = contiguous
-  Time arrival{};                 // of the packet itself, not of its release
-  std::uint32_t duration = 960;   // samples, 1-5760 (`parse_opus_packet`)
-  bool silence = false;           // a silence frame
-  bool resync = false;            // the sender restarted its numbering
-  bool quiet = false;             // little energy: a correction of 2.5 ms will not be heard
+  std::uint64_t timestamp = 0;     // RTP timestamp, unwrapped to 64 bit
+  std::uint64_t lost_packets = 0;  // missing before it by sequence; 0 = contiguous
+  Time arrival{};                  // of the packet itself, not of its release
+  std::uint32_t duration = 960;    // samples, 1-5760 (`parse_opus_packet`)
+  bool silence = false;            // a silence frame
+  bool resync = false;             // the sender restarted its numbering
+  bool quiet = false;              // little energy: a correction of 2.5 ms will not be heard
 };
 
 // Always: sample == end of the frame before (0 at first) + lost_before + pause_before, and the
 // frame takes [sample, sample + duration - trim).
 struct Placement {
-  std::int64_t sample = 0;        // since the clock zero, at 48 kHz
-  std::uint64_t lost_before = 0;  // samples to conceal
-  std::uint64_t pause_before = 0; // samples of silence, after those
-  std::uint32_t trim = 0;         // samples to cut off the frame's front, because the sender's
-                                  // clock runs ahead of ours; rarely more than 120
+  std::int64_t sample = 0;         // since the clock zero, at 48 kHz
+  std::uint64_t lost_before = 0;   // samples to conceal
+  std::uint64_t pause_before = 0;  // samples of silence, after those
+  std::uint32_t trim = 0;          // samples to cut off the frame's front, because the sender's
+                                   // clock runs ahead of ours; rarely more than 120
   bool new_spurt = false;
 };
 
@@ -38,14 +38,14 @@ struct Placement {
 // is in docs/design/media.md. Positions never overlap and never go back.
 class Timeline {
  public:
-  static constexpr std::int64_t step = 120;        // 2.5 ms, largest correction inside a spurt
-  static constexpr std::int64_t drift_limit = 480; // 10 ms, tolerated inside a spurt
-  static constexpr std::int64_t agreement = 960;   // 20 ms, or one frame where that is longer
-  static constexpr std::int64_t jitter_allowance = 4800; // 100 ms at most are added to that
-  static constexpr std::int64_t max_ahead = 480000;      // 10 s; what runs further ahead is cut
-  static constexpr unsigned silence_run = 2;             // silence frames that end a spurt
+  static constexpr std::int64_t step = 120;         // 2.5 ms, largest correction inside a spurt
+  static constexpr std::int64_t drift_limit = 480;  // 10 ms, tolerated inside a spurt
+  static constexpr std::int64_t agreement = 960;    // 20 ms, or one frame where that is longer
+  static constexpr std::int64_t jitter_allowance = 4800;  // 100 ms at most are added to that
+  static constexpr std::int64_t max_ahead = 480000;       // 10 s; what runs further ahead is cut
+  static constexpr unsigned silence_run = 2;              // silence frames that end a spurt
   static constexpr Duration quiet_gap = std::chrono::milliseconds(200);
-  static constexpr Duration block = std::chrono::seconds(2); // of the drift measurement
+  static constexpr Duration block = std::chrono::seconds(2);  // of the drift measurement
   static constexpr Duration step_interval = std::chrono::milliseconds(100);
   static constexpr Duration step_patience = std::chrono::seconds(1);
 
@@ -97,14 +97,14 @@ class Timeline {
                       std::int64_t arrived) noexcept;
   std::int64_t correction(const TimelineFrame& frame) noexcept;
 
-  static constexpr std::uint64_t max_loss = 1 << 20; // packets; keeps products small
+  static constexpr std::uint64_t max_loss = 1 << 20;  // packets; keeps products small
 
   Time zero_;
   bool started_ = false;
-  std::int64_t end_ = 0;         // end of the last frame
-  std::int64_t offset_ = 0;      // position - timestamp
-  std::uint64_t expected_ = 0;   // timestamp that follows without a pause
-  std::uint32_t duration_ = 960; // of the last frame
+  std::int64_t end_ = 0;          // end of the last frame
+  std::int64_t offset_ = 0;       // position - timestamp
+  std::uint64_t expected_ = 0;    // timestamp that follows without a pause
+  std::uint32_t duration_ = 960;  // of the last frame
   Time last_arrival_{};
   unsigned silences_ = 0;
   Slack slack_;
@@ -113,4 +113,4 @@ class Timeline {
   Time last_step_{};
 };
 
-} // namespace discord::media
+}  // namespace discord::media

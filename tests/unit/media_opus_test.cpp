@@ -23,9 +23,9 @@ std::uint8_t toc(int config, int code, bool stereo = false) {
 }  // namespace
 
 TEST(OpusPacket, DurationsOfAllConfigs) {
-  const std::uint32_t expected[32] = {480, 960, 1920, 2880, 480, 960, 1920, 2880, 480, 960, 1920,
-                                      2880, 480, 960,  480,  960, 120, 240, 480, 960, 120, 240,
-                                      480, 960, 120, 240, 480, 960, 120, 240, 480, 960};
+  const std::uint32_t expected[32] = {480,  960, 1920, 2880, 480, 960, 1920, 2880, 480, 960, 1920,
+                                      2880, 480, 960,  480,  960, 120, 240,  480,  960, 120, 240,
+                                      480,  960, 120,  240,  480, 960, 120,  240,  480, 960};
   for (int config = 0; config < 32; ++config) {
     EXPECT_EQ(duration_of({toc(config, 0), 1}), expected[config]) << config;
     EXPECT_EQ(duration_of({toc(config, 1), 1, 2}), 2 * expected[config]) << config;

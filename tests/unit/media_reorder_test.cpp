@@ -59,9 +59,7 @@ struct Player {
       }
     }
   }
-  bool in_order() const {
-    return std::is_sorted(played.begin(), played.end());
-  }
+  bool in_order() const { return std::is_sorted(played.begin(), played.end()); }
 };
 
 }  // namespace

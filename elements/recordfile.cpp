@@ -1,0 +1,144 @@
+#include "elements/recordfile.hpp"
+
+#include "elements/recordname.hpp"
+
+#include <fcntl.h>
+#include <glib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace discord {
+
+namespace {
+
+constexpr unsigned max_attempts = 1000;
+
+std::string because(const std::string& what, int error) {
+  return what + ": " + g_strerror(error) + ".";
+}
+
+// mkdir -p: each missing part with 0700; parts that exist are left as they are.
+int make_folders(const std::string& path) {
+  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
+      // A parent that may not be written to can still contain the next part.
+      struct stat info;
+      if (stat(part.c_str(), &info) != 0) {
+        return errno;
+      }
+    }
+    if (slash == std::string::npos) {
+      return 0;
+    }
+  }
+}
+
+void store_le32(unsigned char* at, std::uint64_t value) {
+  const auto v = static_cast<std::uint32_t>(std::min<std::uint64_t>(value, 0xffffffffu));
+  for (int i = 0; i < 4; i++) {
+    at[i] = static_cast<unsigned char>(v >> (8 * i));
+  }
+}
+
+}  // namespace
+
+UniqueFd::~UniqueFd() {
+  if (fd_ >= 0) {
+    close(fd_);
+  }
+}
+
+Result<RecordFolder, std::string> open_record_folder(const std::string& path) {
+  if (const int error = make_folders(path); error != 0) {
+    return Failure{because("The folder " + path + " cannot be created", error)};
+  }
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) {
+    return Failure{because("The folder " + path + " cannot be opened", errno)};
+  }
+  if (faccessat(fd.get(), ".", W_OK | X_OK, AT_EACCESS) != 0) {
+    return Failure{because("The folder " + path + " cannot be written to", errno)};
+  }
+  return RecordFolder{std::move(fd), path};
+}
+
+Result<RecordFolder, std::string> make_record_folder(const RecordFolder& parent,
+                                                     std::string_view name) {
+  for (unsigned attempt = 1; attempt <= max_attempts; attempt++) {
+    const std::string candidate = numbered_name(name, "", attempt);
+    if (mkdirat(parent.fd.get(), candidate.c_str(), 0700) == 0) {
+      UniqueFd fd(openat(parent.fd.get(), candidate.c_str(),
+                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (!fd) {
+        return Failure{
+            because("The folder " + parent.path + "/" + candidate + " cannot be opened", errno)};
+      }
+      return RecordFolder{std::move(fd), parent.path + "/" + candidate};
+    }
+    if (errno != EEXIST) {
+      return Failure{
+          because("The folder " + parent.path + "/" + candidate + " cannot be created", errno)};
+    }
+  }
+  return Failure{"There are too many folders named " + std::string(name) + " in " + parent.path +
+                 "."};
+}
+
+Result<RecordFile, std::string> RecordFile::create(const RecordFolder& folder,
+                                                   std::string_view stem,
+                                                   std::string_view extension) {
+  for (unsigned attempt = 1; attempt <= max_attempts; attempt++) {
+    const std::string name = numbered_name(stem, extension, attempt);
+    UniqueFd fd(openat(folder.fd.get(), name.c_str(),
+                       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (fd) {
+      RecordFile file;
+      file.fd_ = std::move(fd);
+      file.folder_ = UniqueFd(fcntl(folder.fd.get(), F_DUPFD_CLOEXEC, 0));
+      file.name_ = name;
+      file.path_ = folder.path + "/" + name;
+      return file;
+    }
+    if (errno != EEXIST) {
+      return Failure{because("The file " + folder.path + "/" + name + " cannot be created", errno)};
+    }
+  }
+  return Failure{"There are too many files named " + std::string(stem) + " in " + folder.path +
+                 "."};
+}
+
+std::uint64_t RecordFile::size() const {
+  struct stat info;
+  return fstat(fd_.get(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+bool RecordFile::refresh_wav_header() const {
+  // RIFF size "WAVE" | "fmt " 16 ... | "data" size: what wavenc writes for 16 bit and two channels.
+  constexpr std::size_t header_size = 44;
+  std::array<unsigned char, header_size> header;
+  const std::uint64_t length = size();
+  if (length < header_size ||
+      pread(fd_.get(), header.data(), header_size, 0) != static_cast<ssize_t>(header_size) ||
+      std::memcmp(header.data(), "RIFF", 4) != 0 ||
+      std::memcmp(header.data() + 8, "WAVEfmt ", 8) != 0 ||
+      std::memcmp(header.data() + 36, "data", 4) != 0) {
+    return false;
+  }
+  store_le32(header.data() + 4, length - 8);
+  store_le32(header.data() + 40, length - header_size);
+  return pwrite(fd_.get(), header.data() + 4, 4, 4) == 4 &&
+         pwrite(fd_.get(), header.data() + 40, 4, 40) == 4;
+}
+
+void RecordFile::remove() {
+  if (folder_ && !name_.empty()) {
+    unlinkat(folder_.get(), name_.c_str(), 0);
+  }
+}
+
+}  // namespace discord

@@ -1,0 +1,73 @@
+// Folders and files of a recording: created, never overwritten, readable by the owner only.
+#pragma once
+
+#include "base/result.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace discord {
+
+// A file descriptor that closes itself.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~UniqueFd();
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+// A folder, held open, so that files land in it whatever happens to its path meanwhile.
+struct RecordFolder {
+  UniqueFd fd;
+  std::string path;
+};
+
+// Opens a folder and makes it, and its parents, with mode 0700 where missing. The error is a
+// sentence for the user. Fails too when no file could be created in it.
+Result<RecordFolder, std::string> open_record_folder(const std::string& path);
+
+// Makes a new folder in `parent` with mode 0700: `name`, or `name-2` and so on when it exists.
+Result<RecordFolder, std::string> make_record_folder(const RecordFolder& parent,
+                                                     std::string_view name);
+
+// One file of a recording, open for reading and writing.
+class RecordFile {
+ public:
+  // Creates `stem.extension` (or `stem-2.extension`, ...) with mode 0600. Follows no link and
+  // never opens what exists.
+  static Result<RecordFile, std::string> create(const RecordFolder& folder, std::string_view stem,
+                                                std::string_view extension);
+
+  int fd() const { return fd_.get(); }
+  const std::string& path() const { return path_; }
+  // Bytes in the file, 0 when that cannot be found out.
+  std::uint64_t size() const;
+
+  // Makes the sizes in the header of a WAV file agree with its length, so that it plays whatever
+  // happens next. Leaves anything that is not the header wavenc writes alone; moves no file
+  // position. Past 4 GiB the sizes say "to the end of the file". False when it was not written.
+  bool refresh_wav_header() const;
+
+  // Takes the file away again: nothing was recorded.
+  void remove();
+
+ private:
+  UniqueFd fd_;
+  UniqueFd folder_;
+  std::string name_;
+  std::string path_;
+};
+
+}  // namespace discord

@@ -1,0 +1,24 @@
+/* gst-discord: tags
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include <gst/gst.h>
+
+G_BEGIN_DECLS
+
+/**
+ * GST_TAG_DISCORD_USER_ID:
+ *
+ * The snowflake of the speaker as a decimal string, because a JSON number would lose its last
+ * digits.
+ *
+ * Since: 0.1
+ */
+#define GST_TAG_DISCORD_USER_ID "discord-user-id"
+
+/** gst_discord_tags_register: makes the tags known; cheap to call again. Since: 0.1 */
+void gst_discord_tags_register(void);
+
+G_END_DECLS
