@@ -381,6 +381,49 @@ TEST(DaveCall, SenderOfTheNewEpochIsHeardBeforeItIsExecuted) {
   EXPECT_EQ(c.hear(2, g.client(2).seal(Bytes(20, 9))), FrameOutcome::opened);
 }
 
+TEST(DaveCall, OldEpochEndsTenSecondsAfterItsSuccessorIsExecuted) {
+  Gateway g;
+  join_many(g, 1, 2);
+  g.settle();
+  SendRatchet old(*g.client(1).session.member()->base_secret(1));
+  const auto from_old_epoch = [&] {
+    Bytes room(100);
+    const auto frame = old.seal(Bytes(20, 7), {}, room);
+    return Bytes(frame->begin(), frame->end());
+  };
+  g.join(3);
+  g.collect();
+  g.propose();
+  g.announce(g.choose());
+  Client& c = g.client(2);
+  g.advance(60s);
+  EXPECT_EQ(c.hear(1, from_old_epoch()), FrameOutcome::opened) << "nobody was told to switch";
+  g.execute();
+  EXPECT_EQ(c.session.next_deadline(), g.now + ratchet_tail);
+  g.advance(9s);
+  EXPECT_EQ(c.hear(1, from_old_epoch()), FrameOutcome::opened);
+  g.advance(1s);
+  EXPECT_EQ(c.hear(1, from_old_epoch()), FrameOutcome::bad_tag);
+  EXPECT_FALSE(c.session.next_deadline());
+}
+
+TEST(DaveCall, CommitOfOthersWhilePendingIsNotAnswered) {
+  Gateway g;
+  join_many(g, 1, 2);
+  g.settle();
+  g.join(3);
+  g.settle();
+  Client& c = g.join(4);
+  const mls::Hash before = c.session.member()->state_digest();
+  c.session.on_announce_commit(9, g.last_commit, g.now, c.out);
+  c.take();
+  EXPECT_TRUE(c.take_texts(31).empty());
+  EXPECT_TRUE(c.take_texts(23).empty());
+  EXPECT_EQ(c.session.member()->state_digest(), before);
+  g.settle();
+  g.expect_agreement();
+}
+
 TEST(DaveCall, FirstWordsWaitForTheKey) {
   Gateway g;
   join_many(g, 1, 2);

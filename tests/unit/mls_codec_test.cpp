@@ -144,6 +144,31 @@ TEST(MlsCodec, ExternalSenders) {
   EXPECT_EQ(parse_external_sender(x509).error(), Error::unsupported_credential);
 }
 
+TEST(MlsCodec, GroupSecrets) {
+  GroupSecrets secrets;
+  for (const bool with_path : {false, true}) {
+    if (with_path) {
+      secrets.path_secret = Secret32();
+    }
+    Bytes bytes = encode(secrets);
+    const auto parsed = parse_group_secrets(bytes);
+    ASSERT_TRUE(parsed.ok());
+    EXPECT_EQ(parsed->path_secret.has_value(), with_path);
+    for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
+      EXPECT_FALSE(parse_group_secrets(ByteSpan(bytes).first(cut)).ok());
+    }
+    // One external pre-shared key with empty id and nonce.
+    bytes.back() = 3;
+    bytes.insert(bytes.end(), {1, 0, 0});
+    EXPECT_EQ(parse_group_secrets(bytes).error(), Error::unsupported_psk);
+  }
+  // A secret of another size than the suite's.
+  Bytes bytes = encode(GroupSecrets());
+  bytes[0] = 31;
+  bytes.erase(bytes.begin() + 1);
+  EXPECT_EQ(parse_group_secrets(bytes).error(), Error::malformed);
+}
+
 TEST(MlsCodec, EveryErrorHasAName) {
   for (int i = 0; i <= static_cast<int>(Error::not_for_us); ++i) {
     EXPECT_STRNE(to_string(static_cast<Error>(i)), "unknown");
