@@ -55,7 +55,8 @@ class Reader {
   void fail(Error error) noexcept;
   bool at_end() const noexcept { return failed_ || reader_.remaining() == 0; }
   std::size_t remaining() const noexcept { return reader_.remaining(); }
-  // What is left; with `consumed_since` it gives the encoded form of what was read in between.
+  // What is left. Taken before and after reading, `consumed` gives the encoded form of what was
+  // read.
   ByteSpan rest() const noexcept { return reader_.rest(); }
   static ByteSpan consumed(ByteSpan before, ByteSpan after) noexcept {
     return before.first(before.size() - after.size());
