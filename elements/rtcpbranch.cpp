@@ -33,22 +33,22 @@ ObjectPtr<GstPad> RtcpBranch::pad() {
 }
 
 GstPad* RtcpBranch::request(GstPadTemplate* templ) {
-  ObjectPtr<GstPad> made(
-      GST_PAD(gst_object_ref_sink(gst_pad_new_from_template(templ, "rtcp_src"))));
+  GstPad* made = gst_pad_new_from_template(templ, "rtcp_src");
   GST_OBJECT_LOCK(element_);
   const bool taken = pad_ != nullptr;
   if (!taken) {
-    pad_ = made.get();
+    pad_ = made;
   }
   GST_OBJECT_UNLOCK(element_);
   if (taken) {
+    gst_object_unref(gst_object_ref_sink(made));
     GST_WARNING_OBJECT(element_, "there is one rtcp_src pad only, and it has been requested");
     return nullptr;
   }
-  gst_pad_use_fixed_caps(made.get());
-  gst_pad_set_active(made.get(), TRUE);
-  gst_element_add_pad(element_, made.get());
-  return made.get();  // the element holds it
+  gst_pad_use_fixed_caps(made);
+  gst_pad_set_active(made, TRUE);
+  gst_element_add_pad(element_, made);
+  return made;  // the element holds it
 }
 
 void RtcpBranch::release(GstPad* pad) {
