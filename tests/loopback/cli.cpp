@@ -295,6 +295,7 @@ Result<CommandLine, EarlyExit> parse_command_line(int argc, char** argv) {
   call.keep_opus = false;  // a server that runs for days must not grow
   call.keep_records = 20000;
   out.server.calls.push_back(std::move(call));
+  out.server.dave.delivery.version = 1;
   for (int i = 1; i < argc; ++i) {
     std::string name = argv[i];
     if (name == "--help" || name == "-h") {
