@@ -30,6 +30,8 @@ class DaveCall {
   // Speakers are told the version at once. Clients have to be told of a speaker (opcode 11 or 13)
   // before what this causes is sent to them.
   void speaker_joined(std::uint64_t user, Time now);
+  // All of them in one commit.
+  void speakers_joined(const std::vector<std::uint64_t>& users, Time now);
   void client_joined(std::uint64_t user, Time now);
   // The session description has been sent.
   void client_described(std::uint64_t user, Time now);

@@ -270,7 +270,7 @@ std::vector<Proposed> DeliveryService::wanted_of(std::uint64_t committer) const 
 }
 
 void DeliveryService::settle(Time now) {
-  if (transition_) {
+  if (transition_ || held_) {
     return;
   }
   if (const auto version = std::exchange(wanted_version_, std::nullopt)) {
@@ -467,6 +467,11 @@ std::optional<std::string> DeliveryService::propose_and_revoke(std::uint64_t use
   revoke_at_ = now + after;
   settle(now);
   return std::nullopt;
+}
+
+void DeliveryService::release(Time now) {
+  held_ = false;
+  settle(now);
 }
 
 void DeliveryService::on_timer(Time now) {

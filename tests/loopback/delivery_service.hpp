@@ -93,6 +93,10 @@ class DeliveryService {
   void on_ready(std::uint64_t user, int transition, Time now);                                // 23
   void on_invalid(std::uint64_t user, int transition, Time now);                              // 31
 
+  // While held, nothing is proposed: for many who come at once.
+  void hold() noexcept { held_ = true; }
+  void release(Time now);
+
   void on_timer(Time now);
   Deadline next_deadline() const noexcept;
 
@@ -169,6 +173,7 @@ class DeliveryService {
   Random random_;
   DeliveryGroup group_;
   int version_;
+  bool held_ = false;
   bool upgrading_ = false;   // version 1 comes into force with the next group
   bool refounding_ = false;  // the next group replaces one whose media keys are still in use
   std::optional<int> wanted_version_;

@@ -59,11 +59,13 @@ void VoiceServer::make_dave(Room& room, const DaveOptions& options, std::uint64_
     }
     return all;
   });
+  std::vector<std::uint64_t> users;
   for (const auto& talker : room.call->talkers()) {
     if (talker->present) {
-      room.dave->speaker_joined(talker->truth.user_id, monotonic_now());
+      users.push_back(talker->truth.user_id);
     }
   }
+  room.dave->speakers_joined(users, monotonic_now());
 }
 
 void VoiceServer::dave_received(Room& room, Client& client, const DaveReceived& message) {
