@@ -31,6 +31,15 @@ void DaveCall::speaker_joined(std::uint64_t user, Time now) {
   pump(now);
 }
 
+void DaveCall::speakers_joined(const std::vector<std::uint64_t>& users, Time now) {
+  service_.hold();
+  for (const std::uint64_t user : users) {
+    speaker_joined(user, now);
+  }
+  service_.release(now);
+  pump(now);
+}
+
 void DaveCall::client_joined(std::uint64_t user, Time now) {
   for (auto& [other, member] : speakers_) {
     member->joined(user);
@@ -164,9 +173,9 @@ std::vector<std::string> DaveCall::take_complaints() {
   return std::exchange(complaints_, {});
 }
 
-void DaveCall::seal(std::uint64_t user, Packet& packet) {
+void DaveCall::seal(std::uint64_t user, Packet& packet, Time now) {
   if (const auto speaker = speakers_.find(user); speaker != speakers_.end()) {
-    speaker->second->seal(packet);
+    speaker->second->seal(packet, now);
   }
 }
 

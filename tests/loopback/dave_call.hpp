@@ -30,6 +30,8 @@ class DaveCall {
   // Speakers are told the version at once. Clients have to be told of a speaker (opcode 11 or 13)
   // before what this causes is sent to them.
   void speaker_joined(std::uint64_t user, Time now);
+  // All of them in one commit.
+  void speakers_joined(const std::vector<std::uint64_t>& users, Time now);
   void client_joined(std::uint64_t user, Time now);
   // The session description has been sent.
   void client_described(std::uint64_t user, Time now);
@@ -48,7 +50,7 @@ class DaveCall {
   std::vector<std::string> take_complaints();
 
   // Encrypts what a speaker says; see SpeakerMember.
-  void seal(std::uint64_t user, Packet& packet);
+  void seal(std::uint64_t user, Packet& packet, Time now);
   // Applies to all speakers from now on.
   void set_speaker_options(const SpeakerDaveOptions& options);
   const SpeakerDaveOptions& speaker_options() const noexcept { return options_.speakers; }

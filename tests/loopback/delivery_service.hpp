@@ -1,5 +1,5 @@
 // The DAVE delivery service of one call: opcodes 21 to 31 as the voice gateway plays them, without
-// sockets and clocks. docs/protocol.md "Opcodes" of the end-to-end encryption.
+// sockets and clocks. docs/protocol/dave.md "Opcodes".
 #pragma once
 
 #include "delivery_group.hpp"
@@ -93,6 +93,10 @@ class DeliveryService {
   void on_ready(std::uint64_t user, int transition, Time now);                                // 23
   void on_invalid(std::uint64_t user, int transition, Time now);                              // 31
 
+  // While held, nothing is proposed: for many who come at once.
+  void hold() noexcept { held_ = true; }
+  void release(Time now);
+
   void on_timer(Time now);
   Deadline next_deadline() const noexcept;
 
@@ -146,6 +150,8 @@ class DeliveryService {
   // Members, or before the founding everybody who has offered a key package.
   bool takes_part(std::uint64_t user, const Seat& seat) const;
   void revise_proposals();
+  // A group for those who talk already is not founded before all of them have offered a package.
+  bool founders_missing() const;
   void tell_proposals();
   std::vector<Proposed> wanted_of(std::uint64_t committer) const;
   bool is_settled() const;
@@ -167,6 +173,7 @@ class DeliveryService {
   Random random_;
   DeliveryGroup group_;
   int version_;
+  bool held_ = false;
   bool upgrading_ = false;   // version 1 comes into force with the next group
   bool refounding_ = false;  // the next group replaces one whose media keys are still in use
   std::optional<int> wanted_version_;
@@ -177,6 +184,7 @@ class DeliveryService {
   Prefer round_prefer_ = Prefer::first;
   bool round_open_ = false;
   Deadline choose_at_;
+  Deadline found_by_;   // when it is founded with whoever is ready
   Deadline revoke_at_;  // of a Remove that is proposed to be taken back
   std::uint64_t revoke_user_ = 0;
   std::optional<Transition> transition_;
