@@ -40,6 +40,7 @@ struct Demo {
   GstElement* record = nullptr;
   std::optional<demo::View> view;
   std::vector<File> files;
+  std::string privacy_code;
   gint64 started = 0;
   std::size_t drawn = 0;  // lines of the table on the terminal
   bool terminal = isatty(STDOUT_FILENO) != 0;
@@ -89,12 +90,32 @@ gboolean on_interrupt(gpointer data) {
   return G_SOURCE_CONTINUE;
 }
 
+// Who is in the group, and the digits that all of them can compare.
+void on_encryption(Demo& d, const GstStructure* s) {
+  const gchar* code = gst_structure_get_string(s, "privacy-code");
+  if (code == nullptr || *code == '\0' || d.privacy_code == code) {
+    return;
+  }
+  d.privacy_code = code;
+  std::string digits;
+  for (std::size_t i = 0; i < d.privacy_code.size(); i += 5) {
+    digits += " " + d.privacy_code.substr(i, 5);
+  }
+  guint64 epoch = 0;
+  gst_structure_get_uint64(s, "epoch", &epoch);
+  g_print("The call is end-to-end encrypted (epoch %" G_GUINT64_FORMAT "). Privacy code:%s\n",
+          epoch, digits.c_str());
+  d.drawn = 0;
+}
+
 void on_element_message(Demo& d, const GstStructure* s) {
   if (gst_structure_has_name(s, "discord-session") &&
       g_strcmp0(gst_structure_get_string(s, "state"), "connected") == 0 && d.started == 0) {
     d.started = g_get_monotonic_time();
     g_print("Connected. Recording %d s.\n", d.arguments.seconds);
     g_timeout_add(d.terminal ? 500 : 1000, on_tick, &d);
+  } else if (gst_structure_has_name(s, "discord-e2ee")) {
+    on_encryption(d, s);
   } else if (gst_structure_has_name(s, "discord-file")) {
     File file;
     guint64 user = 0;
@@ -147,10 +168,10 @@ std::optional<nlohmann::json> start_loopback(Demo& d) {
   const std::string speakers = std::to_string(d.arguments.speakers);
   GError* error = nullptr;
   // A little of what a real network does, so that the figures have something to show.
-  d.loopback =
-      g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, d.arguments.loopback.c_str(),
-                       "--quiet", "--speakers", speakers.c_str(), "--loss", "1", "--reorder", "1",
-                       "--duplicate", "1", "--forged", "2", "--rtcp", "5000", nullptr);
+  d.loopback = g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error,
+                                d.arguments.loopback.c_str(), "--quiet", "--speakers",
+                                speakers.c_str(), "--loss", "1", "--reorder", "1", "--duplicate",
+                                "1", "--forged", "2", "--rtcp", "5000", "--dave", "1", nullptr);
   if (d.loopback == nullptr) {
     g_printerr("The loopback Discord could not be started: %s\n", error->message);
     g_error_free(error);
