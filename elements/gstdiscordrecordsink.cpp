@@ -15,6 +15,7 @@
 
 #include "base/mutex.hpp"
 #include "discord/gstptr.hpp"
+#include "elements/author.hpp"
 #include "elements/gstdiscordssrcdemux.h"
 #include "elements/ledgerstats.hpp"
 #include "elements/recordbranch.hpp"
@@ -605,7 +606,7 @@ static void gst_discord_record_sink_class_init(GstDiscordRecordSinkClass* klass)
   gst_element_class_add_static_pad_template(element_class, &sink_template);
   gst_element_class_set_static_metadata(element_class, "Discord recorder", "Sink/File/Audio",
                                         "Writes one audio file per speaker, all of the same length",
-                                        "gst-discord <gst-discord@gst-discord.invalid>");
+                                        element_author);
   gst_type_mark_as_plugin_api(format_get_type(), static_cast<GstPluginAPIFlags>(0));
 }
 

@@ -17,6 +17,7 @@
 #include "discord/gstdiscordspeakermeta.h"
 #include "discord/gstdiscordtags.h"
 #include "discord/gstptr.hpp"
+#include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/gstdiscordssrcdemuxpad.h"
 #include "elements/speakertable.hpp"
@@ -971,7 +972,7 @@ static void gst_discord_ssrc_demux_class_init(GstDiscordSsrcDemuxClass* klass) {
   gst_element_class_set_static_metadata(element_class, "Discord speaker demuxer",
                                         "Demuxer/Network/RTP",
                                         "Splits a stream of many speakers into one pad per speaker",
-                                        "gst-discord <gst-discord@gst-discord.invalid>");
+                                        element_author);
   gst_type_mark_as_plugin_api(group_by_get_type(), static_cast<GstPluginAPIFlags>(0));
   gst_type_mark_as_plugin_api(GST_TYPE_DISCORD_SSRC_DEMUX_PAD, static_cast<GstPluginAPIFlags>(0));
   gst_discord_tags_register();

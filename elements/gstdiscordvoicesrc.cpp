@@ -18,6 +18,7 @@
 #include "elements/gstdiscordvoicesrc.h"
 
 #include "discord/gstdiscordsession.h"
+#include "elements/author.hpp"
 #include "elements/datagrambatch.hpp"
 #include "elements/mediaport.hpp"
 #include "elements/secretfile.hpp"
@@ -582,7 +583,7 @@ static void gst_discord_voice_src_class_init(GstDiscordVoiceSrcClass* klass) {
   gst_element_class_set_static_metadata(
       element_class, "Discord voice source", "Source/Network/RTP",
       "Joins a Discord voice channel and receives its encrypted datagrams",
-      "gst-discord maintainers <maintainers@gst-discord.invalid>");
+      element_author);
 
   base_class->start = gst_discord_voice_src_start;
   base_class->stop = gst_discord_voice_src_stop;
