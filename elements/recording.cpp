@@ -328,6 +328,9 @@ void Recording::stop() {
     changed_.notify_all();
   }
   g_thread_join(std::exchange(manager_, nullptr));
+  if (!settings_.flat) {
+    remove_if_empty(folder_);  // nobody spoke, or there was no call at all
+  }
   folder_ = RecordFolder{};
 }
 
