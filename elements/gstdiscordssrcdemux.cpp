@@ -123,7 +123,7 @@ bool ready_for_data(GstDiscordSsrcDemux* self) {
     }
   }
   if (p.pads.current_segment().format != GST_FORMAT_TIME) {
-    GST_ELEMENT_ERROR(self, STREAM, FORMAT, ("The stream has no TIME segment."), (nullptr));
+    GST_ELEMENT_ERROR(self, STREAM, FORMAT, ("The stream does not count time: set format=time on the source."), (nullptr));
     return false;
   }
   return true;
