@@ -19,6 +19,7 @@
 #include "elements/gstdiscorddecrypt.h"
 
 #include "discord/gstdiscordsession.h"
+#include "elements/author.hpp"
 #include "elements/capturekey.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/packetgate.hpp"
@@ -576,5 +577,5 @@ static void gst_discord_decrypt_class_init(GstDiscordDecryptClass* klass) {
   gst_element_class_set_static_metadata(
       element_class, "Discord voice decryption", "Decryptor/Network/RTP",
       "Opens the encryption of Discord voice datagrams and tells whose they are",
-      "gst-discord maintainers <maintainers@gst-discord.invalid>");
+      element_author);
 }

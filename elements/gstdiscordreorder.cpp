@@ -19,6 +19,7 @@
 #include "elements/gstdiscordreorder.h"
 
 #include "discord/gstdiscordspeakermeta.h"
+#include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/ledgerstats.hpp"
 #include "elements/speakerorder.hpp"
@@ -514,5 +515,5 @@ static void gst_discord_reorder_class_init(GstDiscordReorderClass* klass) {
   gst_element_class_set_static_metadata(
       element_class, "Discord packet order", "Filter/Network/RTP",
       "Puts the packets of all speakers in order and on one timeline, and announces losses",
-      "gst-discord maintainers <maintainers@gst-discord.invalid>");
+      element_author);
 }

@@ -18,6 +18,7 @@
 #include "elements/gstdiscordvoicesrc.h"
 
 #include "discord/gstdiscordsession.h"
+#include "elements/author.hpp"
 #include "elements/datagrambatch.hpp"
 #include "elements/mediaport.hpp"
 #include "elements/secretfile.hpp"
@@ -54,6 +55,12 @@ struct Settings {
   std::string tls_ca_file;
   gint buffer_size = default_buffer_size;
 };
+
+// Before the first session description.
+bool connecting(voice::State state) {
+  return state == voice::State::Connecting || state == voice::State::Identifying ||
+         state == voice::State::Discovering || state == voice::State::Selecting;
+}
 
 // The client and what it reports to go together and end together.
 struct Connection {
@@ -398,6 +405,21 @@ static gboolean gst_discord_voice_src_stop(GstBaseSrc* base) {
   return TRUE;
 }
 
+// An end that is asked for while the connection is being made calls the attempt off: gst-launch-1.0
+// plays, and so ends, only once the open progress is over, which could take until its time-out.
+// Like the state changes it runs under the state lock.
+static gboolean gst_discord_voice_src_send_event(GstElement* element, GstEvent* event) {
+  const bool eos = GST_EVENT_TYPE(event) == GST_EVENT_EOS;
+  const gboolean sent = GST_ELEMENT_CLASS(parent_class)->send_event(element, event);
+  if (eos) {
+    const std::shared_ptr<Connection> connection = GST_DISCORD_VOICE_SRC(element)->priv->current();
+    if (connection && connecting(connection->client.status().state)) {
+      connection->close();
+    }
+  }
+  return sent;
+}
+
 static gboolean gst_discord_voice_src_unlock(GstBaseSrc* base) {
   GST_DISCORD_VOICE_SRC(base)->priv->port.set_flushing(true);
   return TRUE;
@@ -636,11 +658,11 @@ static void gst_discord_voice_src_class_init(GstDiscordVoiceSrcClass* klass) {
   gst_discord_voice_src_install_properties(object_class);
 
   element_class->change_state = gst_discord_voice_src_change_state;
+  element_class->send_event = gst_discord_voice_src_send_event;
   gst_element_class_add_static_pad_template(element_class, &src_template);
   gst_element_class_set_static_metadata(
       element_class, "Discord voice source", "Source/Network/RTP",
-      "Joins a Discord voice channel and receives its encrypted datagrams",
-      "gst-discord maintainers <maintainers@gst-discord.invalid>");
+      "Joins a Discord voice channel and receives its encrypted datagrams", element_author);
 
   /**
    * GstDiscordVoiceSrc::verification-code:

@@ -89,6 +89,10 @@ Result<RecordFolder, std::string> make_record_folder(const RecordFolder& parent,
                  "."};
 }
 
+void remove_if_empty(const RecordFolder& folder) {
+  rmdir(folder.path.c_str());  // refuses a folder with something in it
+}
+
 Result<RecordFile, std::string> RecordFile::create(const RecordFolder& folder,
                                                    std::string_view stem,
                                                    std::string_view extension) {

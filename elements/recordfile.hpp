@@ -42,6 +42,9 @@ Result<RecordFolder, std::string> open_record_folder(const std::string& path);
 Result<RecordFolder, std::string> make_record_folder(const RecordFolder& parent,
                                                      std::string_view name);
 
+// Takes the folder away again when nothing is in it.
+void remove_if_empty(const RecordFolder& folder);
+
 // One file of a recording, open for reading and writing.
 class RecordFile {
  public:

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elements/speakerorder.hpp"
 
+#include "base/overloaded.hpp"
 #include "discord/gstdiscordspeakermeta.h"
 
 #include <algorithm>
 #include <utility>
 
 namespace discord {
-
-namespace {
-
-template <class... Ts> struct Overloaded : Ts... { using Ts::operator()...; };
-template <class... Ts> Overloaded(Ts...) -> Overloaded<Ts...>;
-
-}  // namespace
 
 void SpeakerOrder::push(RtpPacket packet, std::uint16_t sequence, Time arrival) {
   if (const auto* meta = gst_buffer_get_discord_speaker_meta(packet.buffer.get())) {

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elements/upstreamtiming.hpp"
 
+#include <utility>
+
 namespace discord {
 
 bool UpstreamTiming::segment_arrived(GstPad* sinkpad, GstEvent* event) {
   const GstSegment* segment = nullptr;
   gst_event_parse_segment(event, &segment);
-  if (segment->format != GST_FORMAT_TIME) {
+  const bool refused_before = std::exchange(refused_, segment->format != GST_FORMAT_TIME);
+  if (refused_) {
+    if (refused_before) {
+      return false;  // the event is offered again with each buffer
+    }
     const ObjectPtr<GstElement> element(gst_pad_get_parent_element(sinkpad));
     GST_ELEMENT_ERROR(element.get(), STREAM, FORMAT,
                       ("The stream counts %s, not time: set format=time on the source.",

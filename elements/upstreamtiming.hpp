@@ -12,9 +12,12 @@ namespace discord {
 class UpstreamTiming {
  public:
   // Takes the segment and asks upstream of `sinkpad` whether it is live. False, with an error on
-  // the bus, for a segment that does not count time.
+  // the bus the first time, for a segment that does not count time.
   bool segment_arrived(GstPad* sinkpad, GstEvent* event);
-  void flush() { gst_segment_init(&segment_, GST_FORMAT_TIME); }
+  void flush() {
+    gst_segment_init(&segment_, GST_FORMAT_TIME);
+    refused_ = false;
+  }
 
   bool live() const noexcept { return live_; }
 
@@ -30,6 +33,7 @@ class UpstreamTiming {
     return s;
   }();
   bool live_ = false;
+  bool refused_ = false;
 };
 
 // Adds `own` to what upstream answers to a LATENCY query that arrived on a source pad.

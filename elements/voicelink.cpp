@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elements/voicelink.hpp"
 
+#include "base/overloaded.hpp"
+
 #include <atomic>
 #include <utility>
 
@@ -10,9 +12,6 @@ GST_DEBUG_CATEGORY_EXTERN(discord_voice_src_debug);
 namespace discord {
 
 namespace {
-
-template <class... Ts> struct Overloaded : Ts... { using Ts::operator()...; };
-template <class... Ts> Overloaded(Ts...) -> Overloaded<Ts...>;
 
 // Which error an application sees. The sentence says the rest.
 std::pair<GQuark, gint> error_code(voice::FailKind kind) {

@@ -6,6 +6,7 @@
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <gst/gst.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <clocale>
@@ -59,7 +60,11 @@ void draw(Demo& d) {
     return;
   }
   std::string out = d.drawn > 0 ? "\033[" + std::to_string(d.drawn) + "A" : "";
-  const std::vector<std::string> lines = d.view->table(d.elapsed());
+  std::vector<std::string> lines = d.view->table(d.elapsed());
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
+    lines = demo::fit(std::move(lines), size.ws_col, size.ws_row);
+  }
   for (const std::string& line : lines) {
     out += "\033[2K" + line + "\n";
   }

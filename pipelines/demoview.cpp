@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "demoview.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <functional>
@@ -86,6 +87,24 @@ std::string human_bytes(std::uint64_t bytes) {
     std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
   }
   return text;
+}
+
+std::vector<std::string> fit(std::vector<std::string> lines, std::size_t columns,
+                             std::size_t rows) {
+  // The cursor needs a line of its own below the table, and the note of what is left out one in it.
+  if (rows >= 4 && lines.size() >= rows) {
+    const auto keep = static_cast<std::ptrdiff_t>(rows - 3);
+    const std::size_t hidden = lines.size() - 1 - static_cast<std::size_t>(keep);
+    lines.erase(lines.begin() + keep, lines.end() - 1);
+    lines.insert(lines.end() - 1, "         ... and " + std::to_string(hidden) + " more");
+  }
+  for (std::string& line : lines) {
+    if (static_cast<std::size_t>(g_utf8_strlen(line.c_str(), -1)) > columns) {
+      line.erase(static_cast<std::size_t>(
+          g_utf8_offset_to_pointer(line.c_str(), static_cast<glong>(columns)) - line.c_str()));
+    }
+  }
+  return lines;
 }
 
 View::View(std::map<std::uint64_t, std::string> names) {

@@ -42,6 +42,10 @@ class View {
   std::string nobody_;
 };
 
+// Cuts a table so that a terminal of that size shows it whole, one line an entry: what wraps or
+// scrolls cannot be drawn over. The last line stays; what is left out above it is counted.
+std::vector<std::string> fit(std::vector<std::string> lines, std::size_t columns, std::size_t rows);
+
 std::string human_bytes(std::uint64_t bytes);
 
 }  // namespace demo

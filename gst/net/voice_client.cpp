@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "net/voice_client.hpp"
 
+#include "base/overloaded.hpp"
+
 #include <glib-unix.h>
 #include <sodium.h>
 #include <array>
@@ -13,9 +15,6 @@
 namespace discord::net {
 
 namespace {
-
-template <class... Ts> struct Overloaded : Ts... { using Ts::operator()...; };
-template <class... Ts> Overloaded(Ts...) -> Overloaded<Ts...>;
 
 std::uint64_t random_bits() {
   std::uint64_t bits = 0;

@@ -233,6 +233,15 @@ TEST_F(RecordSink, EndsWhenNobodySpoke) {
   EXPECT_TRUE(files().empty());
 }
 
+TEST_F(RecordSink, ARecordingOfNobodyLeavesNoEmptyFolder) {
+  ASSERT_TRUE(start());
+  feeder_.eos();
+  ASSERT_TRUE(wait_for_eos());
+  feeder_.stop();
+  EXPECT_TRUE(fs::exists(where_));
+  EXPECT_TRUE(fs::is_empty(where_));
+}
+
 TEST_F(RecordSink, CompletesTheFilesWithoutEos) {
   ASSERT_TRUE(start());
   two_speakers();

@@ -494,3 +494,28 @@ TEST(ReorderFile, DeadlinesComeFromTheStream) {
   EXPECT_EQ(count_of(p.get("r").get(), "late"), 1u);
   EXPECT_EQ(count_of(p.get("r").get(), "lost"), 1u);
 }
+
+// The segment is offered again with each buffer and event; the sentence was there five times.
+TEST(ReorderOfBytes, AStreamThatCountsBytesIsOneError) {
+  Pipeline p(
+      "fakesrc num-buffers=3 format=bytes sizetype=fixed sizemax=100 "
+      "! application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000 "
+      "! discordreorder name=r ! fakesink");
+  const ObjectPtr<GstElement> reorder = p.get("r");
+  const ObjectPtr<GstBus> bus(gst_element_get_bus(p.element()));
+  for (int run = 0; run < 2; run++) {
+    int told = 0;
+    int others = 0;
+    const auto count = [&](GstMessage* m) {
+      (GST_MESSAGE_SRC(m) == GST_OBJECT(reorder.get()) ? told : others)++;
+      return others > 0;
+    };
+    p.set(GST_STATE_PAUSED);
+    p.wait(GST_MESSAGE_ERROR, count);  // until the source has given up
+    p.set(GST_STATE_READY);            // ends the streaming thread; the bus keeps what it posted
+    while (const MessagePtr m{gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR)}) {
+      count(m.get());
+    }
+    EXPECT_EQ(told, 1);
+  }
+}

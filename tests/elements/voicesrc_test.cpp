@@ -152,6 +152,35 @@ TEST(VoiceSrc, StopsWhileItIsStillConnecting) {
   EXPECT_NE(canceled, nullptr);
 }
 
+// gst-launch-1.0 -e waits in PAUSED for the end of the progress; Ctrl-C there took until the
+// connection timed out, ten seconds later.
+TEST(VoiceSrc, AnEndWhileConnectingCallsTheAttemptOff) {
+  const GObjectPtr<GSocketListener> silent(g_socket_listener_new());
+  const guint16 port = g_socket_listener_add_any_inet_port(silent.get(), nullptr, nullptr);
+  Pipeline p("discordvoicesrc endpoint=ws://127.0.0.1:" + std::to_string(port) +
+             " session-id=s token=t user-id=1 guild-id=2 channel-id=3 " + chain);
+  p.set(GST_STATE_PAUSED);
+  ASSERT_NE(p.told("discord-session",
+                   [](const GstStructure* s) {
+                     return g_strcmp0(gst_structure_get_string(s, "state"), "connecting") == 0;
+                   }),
+            nullptr);
+  const gint64 begin = g_get_monotonic_time();
+  gst_element_send_event(p.element(), gst_event_new_eos());
+  const MessagePtr over = p.wait(GST_MESSAGE_PROGRESS, [](GstMessage* m) {
+    GstProgressType type;
+    gst_message_parse_progress(m, &type, nullptr, nullptr);
+    return type == GST_PROGRESS_TYPE_CANCELED || type == GST_PROGRESS_TYPE_ERROR;
+  });
+  ASSERT_NE(over, nullptr);
+  GstProgressType type;
+  gst_message_parse_progress(over.get(), &type, nullptr, nullptr);
+  EXPECT_EQ(type, GST_PROGRESS_TYPE_CANCELED);
+  p.play();
+  EXPECT_TRUE(p.eos());
+  EXPECT_LT(g_get_monotonic_time() - begin, 5 * G_USEC_PER_SEC);
+}
+
 TEST(VoiceSrc, DatagramsThatAreNoMediaAreNotPassedOn) {
   loopback::Options o = call_options(1);
   o.udp.keepalive_echo = true;
