@@ -308,6 +308,13 @@ void contain(GstDiscordRecordSink* self, const BranchPtr& branch, GstMessage* me
 void handle_message(GstBin* bin, GstMessage* message) {
   auto* self = GST_DISCORD_RECORD_SINK(bin);
   const GstMessageType type = GST_MESSAGE_TYPE(message);
+  if (type == GST_MESSAGE_WARNING) {
+    const BranchPtr branch = branch_of(*self->priv, GST_MESSAGE_SRC(message));
+    if (branch && branch->given_up()) {
+      gst_message_unref(message); // wavenc misses its end; why it has none has been said
+      return;
+    }
+  }
   if (type == GST_MESSAGE_ERROR || type == GST_MESSAGE_EOS) {
     if (const BranchPtr branch = branch_of(*self->priv, GST_MESSAGE_SRC(message))) {
       const MessagePtr owned(message);

@@ -1,5 +1,5 @@
-// Numbers that people compare to convince themselves of the encryption (docs/protocol/dave.md
-// "Codes").
+// Numbers that people compare to convince themselves of the encryption (docs/protocol.md
+// "DAVE codes").
 #pragma once
 
 #include "base/bytes.hpp"

@@ -1,4 +1,4 @@
-// The frames DAVE makes of media (docs/protocol/dave.md "Frames"): reading the footer, opening and
+// The frames DAVE makes of media (docs/protocol.md "DAVE frames"): reading the footer, opening and
 // sealing.
 #pragma once
 

@@ -95,13 +95,15 @@ std::optional<MemberFailure> Member::set_external_sender(ByteSpan body) {
   if (external_sender_ == *sender && group_) {
     return std::nullopt;
   }
-  auto before = std::exchange(external_sender_, std::move(*sender));
   if (key_package_) {
-    if (const auto failure = found()) {
-      external_sender_ = std::move(before);
-      return failure;
+    auto group = found(*key_package_, *sender);
+    if (!group) {
+      return group.error();
     }
+    group_ = std::move(*group);
+    forget_commits();
   }
+  external_sender_ = std::move(*sender);
   return std::nullopt;
 }
 
@@ -110,13 +112,21 @@ Result<Bytes, MemberFailure> Member::start_over() {
   if (!package) {
     return failed(package.error());
   }
-  leave();
-  key_package_ = std::move(*package);
+  return start_over(std::move(*package));
+}
+
+Result<Bytes, MemberFailure> Member::start_over(mls::OwnKeyPackage package) {
+  std::optional<mls::Group> group;
   if (external_sender_) {
-    if (const auto failure = found()) {
-      return Failure{*failure};
+    auto founded = found(package, *external_sender_);
+    if (!founded) {
+      return Failure{founded.error()};
     }
+    group = std::move(*founded);
   }
+  leave();
+  key_package_ = std::move(package);
+  group_ = std::move(group);
   return key_package_->encoded;
 }
 
@@ -124,20 +134,29 @@ void Member::leave() noexcept {
   group_.reset();
   key_package_.reset();
   established_ = false;
+  forget_commits();
+}
+
+void Member::forget_commits() noexcept {
   sent_.clear();
   last_commit_welcome_.clear();
 }
 
-std::optional<MemberFailure> Member::found() {
-  auto group = mls::Group::create(identity_, *key_package_, group_id_,
-                                  {mls::make_external_senders({*external_sender_})}, random_);
+Result<mls::Group, MemberFailure> Member::found(const mls::OwnKeyPackage& package,
+                                                const mls::ExternalSender& sender) const {
+  auto group = mls::Group::create(identity_, package, group_id_,
+                                  {mls::make_external_senders({sender})}, random_);
   if (!group) {
-    return MemberFailure{MemberError::mls, group.error()};
+    return failed(group.error());
   }
-  group_ = std::move(*group);
-  sent_.clear();
-  last_commit_welcome_.clear();
-  return std::nullopt;
+  return std::move(*group);
+}
+
+void Member::enter(mls::Group group) {
+  group_ = std::move(group);
+  established_ = true;
+  key_package_.reset();  // good for one group
+  forget_commits();
 }
 
 std::optional<MemberFailure> Member::check_proposal(const mls::Group& group,
@@ -326,11 +345,7 @@ Result<CommitOutcome, MemberFailure> Member::commit(ByteSpan message) {
       return failed(*refused);
     }
   }
-  group_ = std::move(next);
-  established_ = true;
-  key_package_.reset();
-  sent_.clear();
-  last_commit_welcome_.clear();
+  enter(std::move(next));
   return CommitOutcome::advanced;
 }
 
@@ -357,11 +372,7 @@ std::optional<MemberFailure> Member::welcome(ByteSpan body) {
   if (const auto failure = check_roster(joined->members())) {
     return failure;
   }
-  group_ = std::move(*joined);
-  established_ = true;
-  key_package_.reset();
-  sent_.clear();
-  last_commit_welcome_.clear();
+  enter(std::move(*joined));
   return std::nullopt;
 }
 

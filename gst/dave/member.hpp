@@ -1,5 +1,5 @@
-// One user in one end-to-end encrypted call: what DAVE adds to an MLS group (docs/protocol/dave.md
-// "The group"). Bodies of opcodes in, bodies of opcodes out; a refusal changes nothing.
+// One user in one end-to-end encrypted call: what DAVE adds to an MLS group (docs/protocol.md
+// "DAVE group"). Bodies of opcodes in, bodies of opcodes out; a refusal changes nothing.
 #pragma once
 
 #include "dave/media_keys.hpp"
@@ -64,6 +64,8 @@ class Member {
   // Becomes a pending member with a new key package (the body of opcode 26) and, as soon as the
   // external sender is known, a group of its own.
   Result<Bytes, MemberFailure> start_over();
+  // The same with a package made elsewhere, for this user and signature key.
+  Result<Bytes, MemberFailure> start_over(mls::OwnKeyPackage package);
   // No group, no key package.
   void leave() noexcept;
 
@@ -98,7 +100,10 @@ class Member {
   // Commits of ours that may still be announced, on the current epoch.
   static constexpr std::size_t max_sent_commits = 4;
 
-  std::optional<MemberFailure> found();
+  Result<mls::Group, MemberFailure> found(const mls::OwnKeyPackage& package,
+                                          const mls::ExternalSender& sender) const;
+  void enter(mls::Group group);
+  void forget_commits() noexcept;
   std::optional<MemberFailure> check_roster(const std::vector<mls::Member>& roster) const;
   std::optional<MemberFailure> check_proposal(const mls::Group& group,
                                               const mls::ReceivedProposal& proposal,

@@ -1,5 +1,5 @@
-// From the secret of one sender in one epoch to the keys of its frames (docs/protocol/dave.md "Keys
-// of the media").
+// From the secret of one sender in one epoch to the keys of its frames (docs/protocol.md "DAVE
+// media keys").
 #pragma once
 
 #include "base/time.hpp"

@@ -8,9 +8,8 @@
 namespace discord::dave {
 namespace {
 
-constexpr int op_session_description = 4, op_prepare_transition = 21, op_execute_transition = 22,
-              op_prepare_epoch = 24, op_external_sender = 25, op_proposals = 27,
-              op_announce_commit = 29, op_welcome = 30;
+constexpr int op_prepare_transition = 21, op_execute_transition = 22, op_prepare_epoch = 24,
+              op_external_sender = 25, op_proposals = 27, op_announce_commit = 29, op_welcome = 30;
 constexpr std::uint64_t first_epoch = 1;
 // How long an early opcode 22 waits for its group.
 constexpr Duration early_execute_life = std::chrono::seconds(10);

@@ -1,4 +1,4 @@
-// The gateway side of DAVE, opcodes 21 to 31, as a state machine (docs/protocol/dave.md "Opcodes"):
+// The gateway side of DAVE, opcodes 21 to 31, as a state machine (docs/protocol.md "DAVE opcodes"):
 // messages and time in, actions and the next deadline out.
 #pragma once
 

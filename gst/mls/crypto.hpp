@@ -79,7 +79,7 @@ Result<Bytes, Error> aead_seal(ByteSpan key, ByteSpan nonce, ByteSpan aad, ByteS
 Result<SecretBytes, Error> aead_open(ByteSpan key, ByteSpan nonce, ByteSpan aad, ByteSpan sealed);
 
 // Whether these are 65 bytes that name a point of P-256.
-bool is_public_key(ByteSpan bytes) noexcept;
+bool is_public_key(ByteSpan bytes);
 
 // A P-256 key pair, for signing or for HPKE. Copies share the same parsed key.
 class KeyPair {

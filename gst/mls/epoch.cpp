@@ -53,7 +53,6 @@ Result<Applied, Error> apply_proposals(RatchetTree& tree,
                                        const std::vector<const Proposal*>& proposals,
                                        LeafIndex committer, LeafIndex own) {
   Applied out;
-  // Removes of one commit name leaves of the epoch before it, whatever the tree has shrunk to.
   for (const Proposal* proposal : proposals) {
     const auto* remove = std::get_if<Remove>(proposal);
     if (remove == nullptr) {

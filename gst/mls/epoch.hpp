@@ -55,4 +55,12 @@ struct NextEpoch {
 NextEpoch next_epoch(const Epoch& before, RatchetTree tree, PrivateKeys keys,
                      const Secret32& commit_secret, ByteSpan framed_content, ByteSpan signature);
 
+// The epoch a Welcome leads to, once its secrets are open.
+Result<std::shared_ptr<const Epoch>, Error> join_epoch(const Identity& identity,
+                                                       const OwnKeyPackage& own,
+                                                       const Welcome& welcome,
+                                                       const GroupSecrets& group_secrets,
+                                                       const Secret32& psk_secret,
+                                                       std::optional<ByteSpan> ratchet_tree);
+
 }  // namespace discord::mls

@@ -11,7 +11,8 @@
 
 namespace discord::mls {
 
-struct Epoch;  // everything of one epoch; private to the room
+struct Epoch;        // everything of one epoch; private to the room
+struct GroupAccess;  // makes a group from an epoch, in tests
 
 struct Member {
   LeafIndex leaf = 0;
@@ -128,6 +129,7 @@ class Group {
   Hash state_digest() const;
 
  private:
+  friend struct GroupAccess;
   struct Pending {
     Bytes commit;
     StagedCommit staged;

@@ -24,8 +24,9 @@ Result<GroupSecrets, Error> open_secrets(const Welcome& welcome, const OwnKeyPac
   return parse_group_secrets(plain->view());
 }
 
-Result<GroupInfo, Error> open_group_info(const Welcome& welcome, const Secret32& joiner_secret) {
-  const WelcomeKeys keys = make_welcome_keys(joiner_secret);
+Result<GroupInfo, Error> open_group_info(const Welcome& welcome, const Secret32& joiner_secret,
+                                         const Secret32& psk_secret) {
+  const WelcomeKeys keys = make_welcome_keys(joiner_secret, psk_secret);
   const auto plain =
       aead_open(keys.key.view(), keys.nonce.view(), {}, welcome.encrypted_group_info);
   if (!plain) {
@@ -81,21 +82,13 @@ Result<PrivateKeys, Error> keys_from_path(const RatchetTree& tree, LeafIndex com
 
 }  // namespace
 
-Result<Group, Error> Group::join(const Identity& identity, const OwnKeyPackage& own,
-                                 ByteSpan welcome_bytes, GroupOptions options,
-                                 std::optional<ByteSpan> ratchet_tree) {
-  if (!equal_tags(own.key_package.leaf->signature_key, identity.signature_key.public_key())) {
-    return Failure{Error::bad_key};
-  }
-  const auto welcome = parse_welcome(welcome_bytes);
-  if (!welcome) {
-    return Failure{welcome.error()};
-  }
-  const auto group_secrets = open_secrets(*welcome, own);
-  if (!group_secrets) {
-    return Failure{group_secrets.error()};
-  }
-  auto info = open_group_info(*welcome, group_secrets->joiner_secret);
+Result<std::shared_ptr<const Epoch>, Error> join_epoch(const Identity& identity,
+                                                       const OwnKeyPackage& own,
+                                                       const Welcome& welcome,
+                                                       const GroupSecrets& group_secrets,
+                                                       const Secret32& psk_secret,
+                                                       std::optional<ByteSpan> ratchet_tree) {
+  auto info = open_group_info(welcome, group_secrets.joiner_secret, psk_secret);
   if (!info) {
     return Failure{info.error()};
   }
@@ -113,7 +106,7 @@ Result<Group, Error> Group::join(const Identity& identity, const OwnKeyPackage& 
   }
   const GroupContext& context = info->context;
   Bytes encoded = encode(context);
-  const EpochSecrets secrets = make_epoch(group_secrets->joiner_secret, encoded);
+  const EpochSecrets secrets = make_epoch(group_secrets.joiner_secret, encoded, psk_secret);
   const Hash tag =
       make_confirmation_tag(secrets.confirmation_key, context.confirmed_transcript_hash);
   if (!equal_tags(tag, info->confirmation_tag)) {
@@ -131,8 +124,8 @@ Result<Group, Error> Group::join(const Identity& identity, const OwnKeyPackage& 
     return Failure{Error::not_for_us};
   }
   PrivateKeys keys;
-  if (group_secrets->path_secret) {
-    auto learnt = keys_from_path(*tree, info->signer, *leaf, *group_secrets->path_secret);
+  if (group_secrets.path_secret) {
+    auto learnt = keys_from_path(*tree, info->signer, *leaf, *group_secrets.path_secret);
     if (!learnt) {
       return Failure{learnt.error()};
     }
@@ -140,10 +133,30 @@ Result<Group, Error> Group::join(const Identity& identity, const OwnKeyPackage& 
   }
   keys.emplace(node_of(*leaf), own.encryption_key);
   const Hash interim = interim_transcript_hash(context.confirmed_transcript_hash, tag);
-  return Group(std::make_shared<const Epoch>(
-                   Epoch{identity, std::move(info->context), std::move(encoded), std::move(*tree),
-                         *leaf, std::move(keys), secrets, interim, std::move(*senders)}),
-               options);
+  return std::make_shared<const Epoch>(Epoch{identity, std::move(info->context), std::move(encoded),
+                                             std::move(*tree), *leaf, std::move(keys), secrets,
+                                             interim, std::move(*senders)});
+}
+
+Result<Group, Error> Group::join(const Identity& identity, const OwnKeyPackage& own,
+                                 ByteSpan welcome_bytes, GroupOptions options,
+                                 std::optional<ByteSpan> ratchet_tree) {
+  if (!equal_tags(own.key_package.leaf->signature_key, identity.signature_key.public_key())) {
+    return Failure{Error::bad_key};
+  }
+  const auto welcome = parse_welcome(welcome_bytes);
+  if (!welcome) {
+    return Failure{welcome.error()};
+  }
+  const auto group_secrets = open_secrets(*welcome, own);
+  if (!group_secrets) {
+    return Failure{group_secrets.error()};
+  }
+  auto epoch = join_epoch(identity, own, *welcome, *group_secrets, zero_secret, ratchet_tree);
+  if (!epoch) {
+    return Failure{epoch.error()};
+  }
+  return Group(std::move(*epoch), options);
 }
 
 }  // namespace discord::mls

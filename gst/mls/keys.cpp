@@ -74,7 +74,7 @@ struct KeyPair::Parsed {
   Number number;
 };
 
-bool is_public_key(ByteSpan bytes) noexcept {
+bool is_public_key(ByteSpan bytes) {
   return parse_point(bytes) != nullptr;
 }
 

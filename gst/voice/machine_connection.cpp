@@ -213,6 +213,13 @@ void Session::Machine::socket_failed(SocketError error, std::string_view text, T
                       std::move(debug)},
                      now, out);
       return;
+    case SocketError::NoTls:
+      attempt_failed({FailKind::Tls,
+                      "No TLS module is installed, so " + credentials.endpoint +
+                          " cannot be reached safely; install the package glib-networking.",
+                      std::move(debug)},
+                     now, out);
+      return;
     case SocketError::Timeout:
       attempt_failed({FailKind::Timeout,
                       where + " did not answer in time; check the endpoint with its port, the "

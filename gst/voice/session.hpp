@@ -31,6 +31,7 @@ enum class SocketError {
   Tls,          // certificate or handshake
   Timeout,
   Handshake,  // an answer came, but no WebSocket
+  NoTls,      // this machine has no TLS module
 };
 
 // What was seen and not used, by cause. Only ever grows.
