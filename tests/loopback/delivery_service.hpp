@@ -1,5 +1,5 @@
 // The DAVE delivery service of one call: opcodes 21 to 31 as the voice gateway plays them, without
-// sockets and clocks. docs/protocol/dave.md "Opcodes".
+// sockets and clocks. docs/protocol.md "DAVE opcodes".
 #pragma once
 
 #include "delivery_group.hpp"

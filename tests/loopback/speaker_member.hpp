@@ -1,5 +1,5 @@
 // A speaker's part in an end-to-end encrypted call: a member with a key of its own that seals what
-// it says. docs/protocol/dave.md "Opcodes".
+// it says. docs/protocol.md "DAVE opcodes".
 #pragma once
 
 #include "delivery_service.hpp"
