@@ -62,6 +62,12 @@ async function agreement(call) {
   }
 }
 
+/** davey refuses what is older than the first frame it opened of a sender in an epoch. */
+function firstFirst(order, sent) {
+  const firsts = new Set(sent.map((list) => list.find((f) => f.plain !== SILENCE).sealed));
+  return [...order.filter((f) => firsts.has(f.sealed)), ...order.filter((f) => !firsts.has(f.sealed))];
+}
+
 async function media(call) {
   const members = call.active;
   const sent = await Promise.all(members.map(async (peer) => {
@@ -71,16 +77,16 @@ async function media(call) {
     for (const frame of plain) sealed.push(await peer.seal(frame));
     return plain.map((frame, i) => ({ plain: frame, sealed: sealed[i] }));
   }));
-  const jobs = members.map((to) => ({
-    to,
-    order: random.shuffled(members.flatMap((from, i) => (from === to ? [] : sent[i].map((frame) => ({ from, ...frame }))))),
-  }));
+  const jobs = members.map((to) => {
+    const order = random.shuffled(members.flatMap((from, i) => (from === to ? [] : sent[i].map((frame) => ({ from, ...frame })))));
+    return { to, order: to.kind === 'davey' ? firstFirst(order, sent) : order, chance: random.fork() };
+  });
   const victims = new Set(random.shuffled(members.filter((peer) => peer.kind === 'ours')).slice(0, 2));
-  await Promise.all(jobs.map(async ({ to, order }) => {
+  await Promise.all(jobs.map(async ({ to, order, chance }) => {
     if (victims.has(to) && members.length > 2) {
       const { from, sealed } = order.find((f) => f.plain !== SILENCE);
       const other = members.find((peer) => peer !== from && peer !== to);
-      await badFrames(refusals, random, to, from.user, other.user, sealed);
+      await badFrames(refusals, chance, to, from.user, other.user, sealed);
     }
     await Promise.all(order.map((f) => opened(f.from, to, f.sealed, f.plain, 'frame')));
     if (victims.has(to) && order.length > 0) {
@@ -107,6 +113,7 @@ async function decide(call, kind) {
   const wanted = candidates.filter((c) => c.peer.kind === kind);
   const winner = random.pick(wanted.length > 0 ? wanted : candidates);
   const founding = !call.founded;
+  if (process.env.DBG && winner.round !== call.round) console.log('winner of round', winner.round, 'of', call.round, winner.peer.kind);
   const outcome = call.outcome(winner);
   const { commit, welcome, staying, joining, leaving } = outcome;
   const recognised = call.recognised;
@@ -197,6 +204,13 @@ async function conduct(call, users, { founders, kind, epochs, stranger }) {
   for (const peer of first) adds.push(await enter(peer));
   await call.append(random.shuffled(adds));
   await decide(call, kind);
+  // Lost its state (opcode 31), comes back with a new key package, all in one commit.
+  const recover = async (peer) => {
+    const removal = call.remove(peer);
+    await call.prepare(peer);
+    count.recoveries++;
+    return [removal, call.add(peer)];
+  };
 
   let leftOver = [];
   for (let n = 1; n < epochs; n++) {
@@ -221,15 +235,11 @@ async function conduct(call, users, { founders, kind, epochs, stranger }) {
       items.push([call.remove(peer)]);
     }
     if (!emptying && size > 3 && random.chance(0.2)) {
-      // Opcode 31: one lost its state, comes back with a new key package, all in one commit.
       const [peer] = idle();
       busy.add(peer);
-      const removal = call.remove(peer);
-      await call.prepare(peer);
-      items.push([removal, call.add(peer)]);
-      count.recoveries++;
+      items.push(await recover(peer));
     }
-    if (items.length === 0) items.push([await enter(random.pick(outside))]);
+    if (items.length === 0) items.push(await recover(idle()[0]));
 
     const batches = [[]];
     for (const unit of random.shuffled(items)) {
@@ -256,7 +266,10 @@ async function conduct(call, users, { founders, kind, epochs, stranger }) {
       count.revoked++;
     }
     // davey's Welcome is missing unless the last opcode 27 had an Add (docs/interop.md).
-    if (call.candidates().length === 0) await call.append([await enter(random.pick(outside))]);
+    if (call.candidates().length === 0) {
+      const [lost] = random.shuffled(call.active.filter((peer) => !call.leaving().has(peer)));
+      await call.append(outside.length > 0 ? [await enter(random.pick(outside))] : await recover(lost));
+    }
 
     const outcome = await decide(call);
     outside.push(...outcome.leaving.filter((peer) => !call.packages.has(peer)));

@@ -76,7 +76,6 @@ export class Call {
   async append(items) {
     this.proposals.push(...items);
     await this.collect(APPEND, (peer) => this.list(items, peer));
-    this.lastAdds = items.some((p) => p.kind === 'add');
   }
   /** Opcode 27, operation 1. */
   async revoke(item) {
@@ -87,7 +86,7 @@ export class Call {
   async collect(operation, listFor) {
     this.round++;
     const leaving = this.leaving();
-    await Promise.all(this.audience().map(async (peer) => {
+    const commits = await Promise.all(this.audience().map(async (peer) => {
       let made;
       try {
         made = await peer.proposals(operation, listFor(peer), this.recognised);
@@ -98,9 +97,12 @@ export class Call {
       }
       if (leaving.has(peer)) {
         if (made) throw new Error(`${peer.kind} ${peer.user} committed its own removal`);
-      } else if (made) this.commits.push({ peer, round: this.round, ...made });
-      else if (this.proposals.length > 0) throw new Error(`${peer.kind} ${peer.user} did not commit`);
+        return;
+      }
+      if (made) return { peer, round: this.round, ...made };
+      if (this.proposals.length > 0) throw new Error(`${peer.kind} ${peer.user} did not commit`);
     }));
+    this.commits.push(...commits.filter(Boolean));
   }
 
   /** The commits that may win: with a Welcome if they add, on live proposals, and still held by their maker. */

@@ -14,6 +14,10 @@ export class Random {
   between(low, high) {
     return low + Math.floor(this.next() * (high - low + 1));
   }
+  /** A generator of its own for something that runs beside other things. */
+  fork() {
+    return new Random(this.between(0, 2 ** 32 - 1));
+  }
   chance(p) {
     return this.next() < p;
   }
