@@ -239,7 +239,7 @@ async function conduct(call, users, { founders, kind, epochs, stranger }) {
       busy.add(peer);
       items.push(await recover(peer));
     }
-    if (items.length === 0) items.push(await recover(idle()[0]));
+    if (items.length === 0) items.push(outside.length > 0 ? [await enter(random.pick(outside))] : await recover(idle()[0]));
 
     const batches = [[]];
     for (const unit of random.shuffled(items)) {
