@@ -63,9 +63,21 @@ Deadline Call::next_deadline() const noexcept {
 void Call::launch(Talker& talker, Time) {
   Packet packet = std::move(*talker.next);
   talker.next.reset();
+  packet.sequence = static_cast<std::uint16_t>(packet.sequence + talker.inserted);
   SpeakerTruth& truth = talker.truth;
   const Time due = *zero_ + packet.due;
 
+  if (packet.first_of_spurt) {
+    const Spurt& source = talker.speaker.spurt_source(packet.spurt);
+    SpurtRecord spurt;
+    spurt.number = packet.spurt;
+    spurt.pcm = source.pcm;
+    spurt.first_frame = source.first_frame;
+    spurt.frames = source.frames;
+    spurt.due_ns = to_ns(due);
+    spurt.first_record = truth.packets;
+    truth.spurts.push_back(std::move(spurt));
+  }
   FrameRecord record;
   record.kind = packet.kind;
   record.ssrc = packet.ssrc;
@@ -78,19 +90,51 @@ void Call::launch(Talker& talker, Time) {
   if (options_.keep_opus) {
     record.opus = packet.payload;
   }
-  if (packet.first_of_spurt) {
-    const Spurt& source = talker.speaker.spurt_source(packet.spurt);
-    SpurtRecord spurt;
-    spurt.number = packet.spurt;
-    spurt.pcm = source.pcm;
-    spurt.first_frame = source.first_frame;
-    spurt.frames = source.frames;
-    spurt.due_ns = record.due_ns;
-    spurt.first_record = truth.packets;
-    truth.spurts.push_back(std::move(spurt));
+  if (seal_) {
+    seal_(talker, packet);
+  }
+  if (packet.protection == Protection::unsent) {
+    ++truth.unsent;
+    --talker.inserted;  // whoever sends nothing uses up no sequence number
+    return;
+  }
+  if (packet.protection == Protection::sealed) {
+    talker.last_sealed = packet.payload;
   }
   ++truth.spurts.back().records;
+  send(talker, std::move(packet), std::move(record), due);
+}
 
+bool Call::insert(Talker& talker, Protection protection, Bytes payload, Time now) {
+  SpeakerTruth& truth = talker.truth;
+  if (!talker.present || truth.records.empty() || !talker.next) {
+    return false;
+  }
+  Packet packet;
+  packet.kind = Packet::Kind::hostile;
+  packet.ssrc = talker.next->ssrc;
+  packet.sequence = static_cast<std::uint16_t>(talker.next->sequence + talker.inserted++);
+  packet.timestamp = truth.records.back().timestamp;
+  packet.spurt = truth.records.back().spurt;
+  packet.payload = std::move(payload);
+  packet.protection = protection;
+  FrameRecord record;
+  record.kind = packet.kind;
+  record.ssrc = packet.ssrc;
+  record.sequence = packet.sequence;
+  record.timestamp = packet.timestamp;
+  record.spurt = packet.spurt;
+  record.due_ns = to_ns(now);
+  ++truth.spurts.back().records;
+  send(talker, std::move(packet), std::move(record), now);
+  return true;
+}
+
+void Call::send(Talker& talker, Packet packet, FrameRecord record, Time due) {
+  SpeakerTruth& truth = talker.truth;
+  record.protection = packet.protection;
+  record.group = packet.group;
+  record.epoch = packet.epoch;
   const Fate fate = talker.network.next(due.time_since_epoch());
   record.lost = fate.lost;
   const std::size_t number = truth.packets++;
@@ -110,7 +154,11 @@ void Call::launch(Talker& talker, Time) {
 }
 
 void Call::deliver(Flight& flight, Time now, const Forward& forward) {
-  const unsigned copies = forward(flight.packet);
+  const Packet& packet = flight.packet;
+  const bool hostile =
+      packet.kind == Packet::Kind::hostile || packet.protection == Protection::passthrough;
+  const bool openable = !hostile && !packet.payload.empty() && (!openable_ || openable_(packet));
+  const unsigned copies = forward(packet);
   SpeakerTruth& truth = flight.talker->truth;
   if (copies == 0) {
     truth.not_forwarded += flight.duplicate ? 0 : 1;
@@ -123,6 +171,12 @@ void Call::deliver(Flight& flight, Time now, const Forward& forward) {
     if (flight.packet.kind == Packet::Kind::speech || flight.packet.kind == Packet::Kind::dtx) {
       truth.samples += static_cast<std::uint64_t>(flight.packet.ticks);
     }
+    truth.openable += openable;
+    truth.sealed += packet.protection == Protection::sealed;
+    truth.passthrough += packet.protection == Protection::passthrough;
+    truth.forged += packet.protection == Protection::forged;
+    truth.replayed += packet.protection == Protection::replayed;
+    truth.foreign_keys += packet.protection == Protection::sealed && !openable;
   }
   if (flight.record < flight.talker->records_dropped) {
     return;
@@ -130,6 +184,7 @@ void Call::deliver(Flight& flight, Time now, const Forward& forward) {
   const std::size_t index = flight.record - flight.talker->records_dropped;
   FrameRecord& record = truth.records[index];
   record.copies += copies;
+  record.openable = record.openable || openable;
   if (record.sent_ns == 0) {
     record.sent_ns = to_ns(now);
     // A successor that has left already means that this one was overtaken.
@@ -192,6 +247,7 @@ Talker& Call::add(TalkerOptions options, Time now) {
 
 void Call::leave(Talker& talker) {
   talker.present = false;
+  talker.last_sealed.clear();
   talker.announced = false;
 }
 

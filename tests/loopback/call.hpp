@@ -46,6 +46,8 @@ struct Talker {
   std::optional<Packet> next;
   SpeakerTruth truth;
   std::size_t records_dropped = 0;  // how many old records are gone
+  std::uint16_t inserted = 0;       // sequence numbers that hostile packets took, less unsent ones
+  Bytes last_sealed;                // payload, to be replayed or spoilt
 };
 
 class Call {
@@ -57,6 +59,17 @@ class Call {
   std::vector<std::unique_ptr<Talker>>& talkers() noexcept { return talkers_; }
   const std::vector<std::unique_ptr<Talker>>& talkers() const noexcept { return talkers_; }
   Talker* find(std::uint64_t user_id) noexcept;
+
+  // Encrypts the payload of a packet before it is sent, and says in it how.
+  using Seal = std::function<void(const Talker&, Packet&)>;
+  void set_seal(Seal seal) { seal_ = std::move(seal); }
+  // Whether every client it goes to can open it. Without this, all but hostile packets.
+  using Openable = std::function<bool(const Packet&)>;
+  void set_openable(Openable openable) { openable_ = std::move(openable); }
+
+  // Sends `payload` as one more packet of a talker, with a sequence number of its own. False for
+  // one who has not begun or has ended.
+  bool insert(Talker& talker, Protection protection, Bytes payload, Time now);
 
   // Sets time zero the first time it is called.
   void start(Time now);
@@ -89,9 +102,12 @@ class Call {
   };
 
   void launch(Talker& talker, Time now);
+  void send(Talker& talker, Packet packet, FrameRecord record, Time due);
   void deliver(Flight& flight, Time now, const Forward& forward);
 
   CallOptions options_;
+  Seal seal_;
+  Openable openable_;
   std::uint64_t seed_;
   std::vector<std::unique_ptr<Talker>> talkers_;
   std::optional<Time> zero_;

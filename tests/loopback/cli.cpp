@@ -192,6 +192,31 @@ const std::vector<Row>& rows() {
       {"media-timeout", "S", "stop media for a client that sent nothing for S seconds (0 = never)",
        within(0, 1e6, [](C& c, double v) { c.server.udp.media_timeout = milliseconds(v * 1000); })},
 
+      {nullptr, nullptr, "=End-to-end encryption", nullptr},
+      {"dave", "0|1", "version of the end-to-end encryption (0); with 1, who offers 0 gets 4017",
+       within(0, 1, [](C& c, double v) { c.server.dave.delivery.version = v >= 1 ? 1 : 0; })},
+      {"stage", nullptr, "a stage channel: the call starts without end-to-end encryption",
+       on([](C& c) { c.server.dave.delivery.version = 0; })},
+      {"commits", "WHO", "whose commit counts: first, clients, speakers or mixed (mixed)",
+       [](C& c, const std::string& t) {
+         const auto prefer = prefer_from(t);
+         c.server.dave.delivery.prefer = prefer.value_or(Prefer::mixed);
+         return prefer.has_value();
+       }},
+      {"found-with-client", nullptr, "no group before a client is there to found it with",
+       on([](C& c) { c.server.dave.delivery.found_with_client = true; })},
+      {"execute-delay", "MS", "opcode 22 comes so long after 29 and 30 at the earliest (0)",
+       within(0, 60000,
+              [](C& c, double v) { c.server.dave.delivery.execute_delay = milliseconds(v); })},
+      {"early-epoch", nullptr, "speakers use new keys at opcode 29 or 30 instead of 22",
+       on([](C& c) { c.server.dave.speakers.early_epoch = true; })},
+      {"passthrough", "PERCENT", "speech frames that are sent without encryption (0)",
+       within(0, 100, [](C& c, double v) { c.server.dave.speakers.passthrough = v; })},
+      {"forged-frames", "N", "authentic packets a second with a frame that does not open (0)",
+       within(0, 10000, [](C& c, double v) { c.server.noise.forged_frames = v; })},
+      {"replayed-frames", "N", "authentic packets a second with a frame that was sent before (0)",
+       within(0, 10000, [](C& c, double v) { c.server.noise.replayed_frames = v; })},
+
       {nullptr, nullptr, "=Gateway", nullptr},
       {"mode", "MODE", "offer only this encryption mode (both AEAD rtpsize modes)",
        [](C& c, const std::string& t) {
@@ -205,8 +230,6 @@ const std::vector<Row>& rows() {
        on([](C& c) { c.server.session.other_mode = true; })},
       {"heartbeat", "MS", "heartbeat interval (13750)",
        within(10, 1e6, [](C& c, double v) { c.server.session.heartbeat_interval_ms = v; })},
-      {"require-dave", nullptr, "close 4017 for a client that offers no end-to-end encryption",
-       on([](C& c) { c.server.session.require_dave = true; })},
       {"resumed-first", nullptr, "Resumed before the missed messages instead of after them",
        on([](C& c) { c.server.session.resumed_first = true; })},
       {"resume-window", "S", "how long a lost session can be resumed (60)",

@@ -1,8 +1,8 @@
 // What a test or a user can make the server do while it runs (docs/loopback.md "Commands").
+#include "json_fields.hpp"
 #include "voice_server.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace discord::loopback {
 
@@ -13,40 +13,6 @@ namespace {
 // Closing with one of these leaves the session alive, so that Resume is the right answer.
 bool is_resumable(int code) {
   return code < 4000 || code == 4013 || code == 4015;
-}
-
-json good() {
-  return {{"ok", true}};
-}
-
-json bad(std::string why) {
-  return {{"ok", false}, {"error", std::move(why)}};
-}
-
-// Ids come as strings, and as numbers from people in a hurry.
-std::uint64_t id_of(const json& command, const char* key) {
-  const auto it = command.find(key);
-  if (it == command.end()) {
-    return 0;
-  }
-  if (it->is_number_unsigned()) {
-    return it->get<std::uint64_t>();
-  }
-  std::uint64_t value = 0;
-  if (it->is_string()) {
-    const auto& text = it->get_ref<const std::string&>();
-    std::from_chars(text.data(), text.data() + text.size(), value);
-  }
-  return value;
-}
-
-double number_of(const json& command, const char* key, double otherwise) {
-  const auto it = command.find(key);
-  return it != command.end() && it->is_number() ? it->get<double>() : otherwise;
-}
-
-Duration milliseconds_of(const json& command, const char* key, double otherwise) {
-  return Duration(static_cast<Duration::rep>(number_of(command, key, otherwise) * 1e6));
 }
 
 json to_json(const Credentials& c) {
@@ -136,6 +102,7 @@ json VoiceServer::run(Room& room, const json& command) {
         t->announced = false;
       }
     }
+    make_dave(room, options_.dave, random_.next());
     Client& client = *room.clients.front();
     client.credentials.token = random_text(16);
     client.credentials.channel_id = room.channel_id;
@@ -187,6 +154,9 @@ json VoiceServer::run(Room& room, const json& command) {
     answer["ok"] = true;
     return answer;
   }
+  if (what.starts_with("dave-") || what == "empty" || what == "refill") {
+    return dave_command(room, what, command);
+  }
   return speaker_command(room, what, command);
 }
 
@@ -199,15 +169,13 @@ json VoiceServer::speaker_command(Room& room, const std::string& what, const jso
   if (talker == nullptr) {
     return bad("no such speaker");
   }
-  const std::uint64_t user = talker->truth.user_id;
   const Time now = monotonic_now();
   if (what == "leave") {
-    room.call->leave(*talker);
-    broadcast(room, nullptr, [&](VoiceSession& s) { return s.left(user); });
+    speaker_left(room, *talker);
   } else if (what == "rejoin") {
     const std::uint64_t ssrc = id_of(command, "ssrc");
     room.call->rejoin(*talker, ssrc != 0 ? static_cast<std::uint32_t>(ssrc) : new_ssrc(), now);
-    broadcast(room, nullptr, [&](VoiceSession& s) { return s.joined({user}); });
+    speaker_joined(room, *talker);
     if (command.value("announce", true)) {
       announce(room, *talker);
     }
@@ -220,10 +188,13 @@ json VoiceServer::speaker_command(Room& room, const std::string& what, const jso
       return bad("\"of\" names the speaker whose SSRC is taken over");
     }
     if (other->present) {
-      room.call->leave(*other);
-      broadcast(room, nullptr, [&](VoiceSession& s) { return s.left(other->truth.user_id); });
+      speaker_left(room, *other);
     }
+    const bool was_there = talker->present;
     room.call->rejoin(*talker, other->truth.ssrc, now);
+    if (!was_there) {
+      speaker_joined(room, *talker);
+    }
     announce(room, *talker);
   } else {
     talker->video_ssrc = command.value("on", true) ? new_ssrc() : 0;

@@ -23,9 +23,12 @@ Deadline Noise::next_deadline(const Call& call) const noexcept {
     return {};
   }
   Deadline out = earlier(next_video_, earlier(next_rtcp_, next_forged_));
+  out = earlier(out, earlier(next_forged_frame_, next_replayed_frame_));
   // Something is switched on that has no time yet: now.
   if ((options_.video && !next_video_) || (options_.rtcp.count() > 0 && !next_rtcp_) ||
-      (options_.forged > 0 && !next_forged_)) {
+      (options_.forged > 0 && !next_forged_) ||
+      (options_.forged_frames > 0 && !next_forged_frame_) ||
+      (options_.replayed_frames > 0 && !next_replayed_frame_)) {
     out = Time{};
   }
   return out;
@@ -53,10 +56,17 @@ void Noise::advance(Call& call, Forwarder& forwarder, Time now) {
   if (due(next_rtcp_, options_.rtcp.count() > 0, options_.rtcp)) {
     send_rtcp(call, forwarder, now);
   }
-  const bool forging = options_.forged > 0;
-  if (due(next_forged_, forging,
-          forging ? Duration(static_cast<Duration::rep>(1e9 / options_.forged)) : Duration{0})) {
+  const auto often = [](double rate) {
+    return rate > 0 ? Duration(static_cast<Duration::rep>(1e9 / rate)) : Duration{0};
+  };
+  if (due(next_forged_, options_.forged > 0, often(options_.forged))) {
     forge(call, forwarder, 1, now);
+  }
+  if (due(next_forged_frame_, options_.forged_frames > 0, often(options_.forged_frames))) {
+    hostile_frames(call, false, 1, now);
+  }
+  if (due(next_replayed_frame_, options_.replayed_frames > 0, often(options_.replayed_frames))) {
+    hostile_frames(call, true, 1, now);
   }
 }
 
@@ -131,6 +141,27 @@ std::uint64_t Noise::forge(Call& call, Forwarder& forwarder, std::uint64_t count
     forwarder.each(call.options().guild_id, [&](MediaPath& path) {
       sent += forwarder.send_raw(path, datagram, now) ? 1 : 0;
     });
+  }
+  return sent;
+}
+
+std::uint64_t Noise::hostile_frames(Call& call, bool replayed, std::uint64_t count, Time now) {
+  std::vector<Talker*> victims;
+  for (const auto& t : call.talkers()) {
+    if (t->present && !t->last_sealed.empty()) {
+      victims.push_back(t.get());
+    }
+  }
+  std::uint64_t sent = 0;
+  for (std::uint64_t i = 0; i < count && !victims.empty(); ++i) {
+    Talker& victim = *victims[random_.below(victims.size())];
+    Bytes frame = victim.last_sealed;
+    if (!replayed) {
+      // Still well-formed: the footer stays as it is.
+      frame[0] ^= static_cast<std::uint8_t>(1 + random_.below(255));
+    }
+    sent += call.insert(victim, replayed ? Protection::replayed : Protection::forged,
+                        std::move(frame), now);
   }
   return sent;
 }

@@ -10,6 +10,10 @@ struct NoiseOptions {
   bool video = false;  // pt 101 with an SSRC of its own, 30 frames a second
   Duration rtcp{0};    // > 0: RR, and SR with SDES for each speaker, so often
   double forged = 0;   // datagrams a second that look like a speaker's but do not open
+  // Packets a second that do open, with an end-to-end encrypted frame inside that does not, or that
+  // was sent before.
+  double forged_frames = 0;
+  double replayed_frames = 0;
 };
 
 // Sends noise to every started client of one call. Deterministic in what it sends.
@@ -23,6 +27,8 @@ class Noise {
 
   // `count` forged datagrams at once: right form, a speaker's SSRC, any sequence, a bad tag.
   std::uint64_t forge(Call& call, Forwarder& forwarder, std::uint64_t count, Time now);
+  // `count` authentic packets of speakers with a spoilt or replayed frame; returns how many.
+  std::uint64_t hostile_frames(Call& call, bool replayed, std::uint64_t count, Time now);
 
  private:
   void send_video(Call& call, Forwarder& forwarder, Time now);
@@ -33,6 +39,8 @@ class Noise {
   std::optional<Time> next_video_;
   std::optional<Time> next_rtcp_;
   std::optional<Time> next_forged_;
+  std::optional<Time> next_forged_frame_;
+  std::optional<Time> next_replayed_frame_;
   std::uint16_t video_sequence_ = 65000;
   std::uint32_t video_timestamp_ = 0xFFFF0000;
 };

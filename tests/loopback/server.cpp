@@ -213,6 +213,10 @@ std::vector<SpeakerTruth> Server::truth(std::uint64_t guild_id) const {
   return impl_->call([&] { return impl_->server().truth(guild_id); });
 }
 
+DaveTruth Server::dave(std::uint64_t guild_id) const {
+  return impl_->call([&] { return impl_->server().dave_truth(guild_id); });
+}
+
 nlohmann::json Server::truth_summary() const {
   return impl_->call([&] { return impl_->server().truth_summary(); });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "call.hpp"
+#include "dave_call.hpp"
 #include "forwarder.hpp"
 #include "noise.hpp"
 #include "voice_session.hpp"
@@ -27,6 +28,7 @@ struct Options {
   SessionOptions session;
   ForwarderOptions udp;
   NoiseOptions noise;
+  DaveOptions dave;  // of every call
   std::vector<CallOptions> calls;
   std::vector<ScriptedCommand> script;  // for the first call
   Duration resume_window = std::chrono::seconds(60);
@@ -51,6 +53,14 @@ struct Status {
   std::vector<std::string> complaints;  // bounded; see Complaint
   PathCounters udp;                     // over all clients, gone ones included
   std::uint64_t strangers = 0;
+  DaveCounters dave;  // of the first call
+};
+
+// The members' side of an end-to-end encrypted call.
+struct DaveTruth {
+  DaveCounters counters;
+  std::vector<std::uint64_t> members;  // of the present epoch, ascending
+  std::vector<PrivacyCode> codes;      // oldest first
 };
 
 class Server {
@@ -88,6 +98,7 @@ class Server {
 
   // A copy per speaker, in the order they were added.
   std::vector<SpeakerTruth> truth(std::uint64_t guild_id = 0) const;
+  DaveTruth dave(std::uint64_t guild_id = 0) const;
   // All calls, counters only.
   nlohmann::json truth_summary() const;
 

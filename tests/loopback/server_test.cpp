@@ -278,7 +278,7 @@ TEST_F(LoopbackServer, RefusesMistakesAfterIdentify) {
 
 TEST_F(LoopbackServer, DemandsEndToEndEncryptionOnRequest) {
   Options o = options();
-  o.session.require_dave = true;
+  o.dave.delivery.version = 1;
   run(o);
   RawClient c;
   ASSERT_TRUE(c.connect(url));
@@ -325,7 +325,7 @@ TEST_F(LoopbackServer, ResumesAfterALostSocketAndReplaysWhatWasMissed) {
       ops.push_back(c.messages[i]["op"]);
     }
     EXPECT_EQ(ops, resumed_first ? (std::vector<int>{8, 9, 13}) : (std::vector<int>{8, 13, 9}));
-    EXPECT_EQ(server->status().resumed, 1u);
+    EXPECT_TRUE(server->wait([](const Status& s) { return s.resumed == 1; }, 5s));
     ASSERT_TRUE(c.await_audio());
 
     // Old credentials with Identify instead of Resume are refused.

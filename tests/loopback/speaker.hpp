@@ -64,10 +64,21 @@ struct SpeakerOptions {
   int flags = speaking_microphone;
 };
 
+// How a payload travels in an end-to-end encrypted call.
+enum class Protection {
+  none,         // the call is not end-to-end encrypted, or there is no payload
+  sealed,       // for the members of an epoch
+  silence,      // F8 FF FE, which always goes as it is
+  passthrough,  // speech that should be encrypted and is not: to be refused
+  forged,       // looks encrypted, but nobody can open it
+  replayed,     // was sent before
+  unsent,       // not sent at all, for want of a key
+};
+
 // What the packet carries besides its clear header. Kept apart so that the payload can be
 // encrypted end to end before the packet is sealed.
 struct Packet {
-  enum class Kind { speech, dtx, silence, padding };
+  enum class Kind { speech, dtx, silence, padding, hostile };
 
   Kind kind = Kind::speech;
   Duration due{0};  // since the speaker's zero
@@ -84,6 +95,9 @@ struct Packet {
   std::uint8_t speaker_flag = 0;  // Discord's extension element 9
   Bytes payload;                  // Opus
   std::uint8_t padding = 0;       // count byte included
+  Protection protection = Protection::none;
+  std::uint64_t group = 0;  // `sealed`: in which group and epoch
+  std::uint64_t epoch = 0;
 };
 
 // -dBov of a packet's samples (0 loud, 127 silent), as RFC 6464 section 3 defines it.

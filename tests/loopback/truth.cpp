@@ -21,6 +21,13 @@ nlohmann::json summary(const SpeakerTruth& t) {
           {"displaced", t.displaced},
           {"not_forwarded", t.not_forwarded},
           {"samples", t.samples},
+          {"openable", t.openable},
+          {"sealed", t.sealed},
+          {"passthrough", t.passthrough},
+          {"forged", t.forged},
+          {"replayed", t.replayed},
+          {"foreign_keys", t.foreign_keys},
+          {"unsent", t.unsent},
           {"spurts", std::move(spurts)}};
 }
 

@@ -24,6 +24,11 @@ struct FrameRecord {
   bool displaced = false;     // delivered after a later one
   unsigned copies = 0;        // datagrams sent, over all clients; a duplicate counts
   Bytes opus;                 // empty when `keep_opus` is off, and for pure padding
+  Protection protection = Protection::none;
+  std::uint64_t group = 0;  // `sealed`: in which group and epoch
+  std::uint64_t epoch = 0;
+  // Every client it was sent to can have got the Opus out of it, and should have.
+  bool openable = false;
 
   // Whether a client could have received it.
   bool delivered() const noexcept { return copies > 0; }
@@ -56,6 +61,14 @@ struct SpeakerTruth {
   std::uint64_t displaced = 0;
   std::uint64_t not_forwarded = 0;  // survived the network, but no client could be sent to
   std::uint64_t samples = 0;        // per channel at 48 kHz, in delivered speech and DTX packets
+  // Of the delivered ones that carry something:
+  std::uint64_t openable = 0;
+  std::uint64_t sealed = 0;        // end-to-end encrypted
+  std::uint64_t passthrough = 0;   // not, although they should be
+  std::uint64_t forged = 0;        // to be refused
+  std::uint64_t replayed = 0;      // to be refused
+  std::uint64_t foreign_keys = 0;  // sealed for an epoch that some client was not in
+  std::uint64_t unsent = 0;        // generated while the speaker had no key; no part of `packets`
 };
 
 // The counters, the spurts and no records: what the program prints.

@@ -62,6 +62,7 @@ VoiceServer::VoiceServer(Options options, OnChange on_change)
     room->noise =
         std::make_unique<Noise>(options_.noise, derive_seed(options_.seed, "noise", index));
     make_client(*room);
+    make_dave(*room, options_.dave, derive_seed(options_.seed, "dave", index));
     rooms_.push_back(std::move(room));
     ++index;
   }
@@ -151,6 +152,7 @@ void VoiceServer::refuse(std::uint64_t id, const CloseSocket& close) {
 void VoiceServer::text(std::uint64_t id, const std::string& text) {
   auto [room, client] = find_socket(id);
   if (client != nullptr) {
+    client->session->set_dave_version(room->dave->version());
     apply(*room, *client, client->session->on_text(text, monotonic_now()));
   } else {
     auto opening = read_opening(text);
@@ -173,6 +175,7 @@ void VoiceServer::binary(std::uint64_t id, ByteSpan bytes) {
   } else {
     refuse(id, {static_cast<std::uint16_t>(Close::not_authenticated), "not authenticated"});
   }
+  arm();
   publish();
 }
 
@@ -204,7 +207,7 @@ void VoiceServer::open_session(std::uint64_t id, const Opening& opening) {
 
 void VoiceServer::identify(std::uint64_t id, Room& room, Client& client, const json& d) {
   if (auto refused =
-          VoiceSession::refuse_identify(d, client.credentials, options_.session.require_dave)) {
+          VoiceSession::refuse_identify(d, client.credentials, room.dave->version() > 0)) {
     refuse(id, *refused);
     return;
   }
@@ -247,6 +250,10 @@ void VoiceServer::identify(std::uint64_t id, Room& room, Client& client, const j
   }
   apply(room, client, client.session->identify(d, present, early));
   broadcast(room, &client, [&](VoiceSession& s) { return s.joined({client.credentials.user_id}); });
+  if (client.session && client.session->offered_dave() > 0) {
+    room.dave->client_joined(client.credentials.user_id, monotonic_now());
+    flush_dave(room);
+  }
 }
 
 void VoiceServer::resume(std::uint64_t id, Room& room, Client& client, const json& d) {
@@ -311,6 +318,14 @@ void VoiceServer::apply(Room& room, Client& client, SessionActions actions) {
       start_media(room, client);
     } else if (auto* complaint = std::get_if<Complaint>(&action)) {
       complain(complaint->text);
+    } else if (std::holds_alternative<Described>(action)) {
+      room.dave->client_described(client.credentials.user_id, monotonic_now());
+      flush_dave(room);
+    } else if (auto* dave = std::get_if<DaveReceived>(&action)) {
+      dave_received(room, client, *dave);
+    }
+    if (!client.session) {
+      return;
     }
   }
 }
@@ -367,6 +382,8 @@ void VoiceServer::end_session(Room& room, Client& client) {
   client.session.reset();
   client.forget_at.reset();
   broadcast(room, &client, [&](VoiceSession& s) { return s.left(client.credentials.user_id); });
+  room.dave->left(client.credentials.user_id, monotonic_now());
+  flush_dave(room);
 }
 
 void VoiceServer::closed(std::uint64_t id, int code) {
@@ -404,6 +421,8 @@ void VoiceServer::tick() {
     room->call->advance(
         now, [&](const Packet& packet) { return forwarder_.forward(room->guild_id, packet, now); });
     room->noise->advance(*room->call, forwarder_, now);
+    room->dave->advance(now);
+    flush_dave(*room);
     for (const auto& client : room->clients) {
       if (!client->session) {
         continue;
@@ -432,6 +451,7 @@ void VoiceServer::arm() {
   Deadline at = forwarder_.next_deadline();
   for (const auto& room : rooms_) {
     at = earlier(at, earlier(room->call->next_deadline(), room->noise->next_deadline(*room->call)));
+    at = earlier(at, room->dave->next_deadline());
     for (const auto& client : room->clients) {
       if (client->session) {
         at = earlier(at, earlier(client->session->heartbeat_deadline(), client->forget_at));
@@ -449,6 +469,9 @@ void VoiceServer::publish() {
   s.udp = gone_;
   s.strangers = forwarder_.strangers();
   s.finished = !rooms_.empty();
+  if (s.finished) {
+    s.dave = rooms_.front()->dave->service().counters();
+  }
   for (const auto& room : rooms_) {
     s.finished = s.finished && room->call->finished();
     for (const auto& t : room->call->talkers()) {
@@ -485,7 +508,7 @@ void VoiceServer::add_speaker(TalkerOptions options, bool announce_now, std::uin
     options.speaker.user_id = next_user_++;
   }
   Talker& talker = room->call->add(std::move(options), monotonic_now());
-  broadcast(*room, nullptr, [&](VoiceSession& s) { return s.joined({talker.truth.user_id}); });
+  speaker_joined(*room, talker);
   if (announce_now) {
     announce(*room, talker);
   }
@@ -510,7 +533,9 @@ json VoiceServer::truth_summary() const {
     for (const auto& t : room->call->talkers()) {
       speakers.push_back(summary(t->truth));
     }
-    calls.push_back({{"guild_id", std::to_string(room->guild_id)}, {"speakers", speakers}});
+    calls.push_back({{"guild_id", std::to_string(room->guild_id)},
+                     {"speakers", speakers},
+                     {"dave", to_json(dave_truth(room->guild_id))}});
   }
   return {{"seed", options_.seed}, {"calls", calls}};
 }

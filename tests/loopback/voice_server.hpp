@@ -7,6 +7,8 @@
 
 namespace discord::loopback {
 
+nlohmann::json to_json(const DaveTruth& truth);
+
 class VoiceServer {
  public:
   using OnChange = std::function<void(const Status&)>;
@@ -26,6 +28,7 @@ class VoiceServer {
   nlohmann::json command(const nlohmann::json& command);
   std::vector<SpeakerTruth> truth(std::uint64_t guild_id) const;
   nlohmann::json truth_summary() const;
+  DaveTruth dave_truth(std::uint64_t guild_id) const;
 
  private:
   // Credentials that were handed out and what became of them.
@@ -39,6 +42,7 @@ class VoiceServer {
   struct Room {
     std::unique_ptr<Call> call;
     std::unique_ptr<Noise> noise;
+    std::unique_ptr<DaveCall> dave;
     std::vector<std::unique_ptr<Client>> clients;
     std::uint64_t guild_id = 0;
     std::uint64_t channel_id = 0;
@@ -64,6 +68,14 @@ class VoiceServer {
   void broadcast(Room& room, const Client* except,
                  const std::function<SessionActions(VoiceSession&)>& message);
   void announce(Room& room, Talker& talker);
+  // The end-to-end encryption.
+  void make_dave(Room& room, const DaveOptions& options, std::uint64_t seed);
+  void dave_received(Room& room, Client& client, const DaveReceived& message);
+  // Sends what the delivery service has for clients.
+  void flush_dave(Room& room);
+  // Opcode 11 or 13 to everybody, and the group's part of it.
+  void speaker_joined(Room& room, const Talker& talker);
+  void speaker_left(Room& room, Talker& talker);
 
   // Time.
   void tick();
@@ -74,6 +86,8 @@ class VoiceServer {
   nlohmann::json run(Room& room, const nlohmann::json& command);
   nlohmann::json speaker_command(Room& room, const std::string& what,
                                  const nlohmann::json& command);
+  nlohmann::json dave_command(Room& room, const std::string& what, const nlohmann::json& command);
+  std::optional<std::string> set_dave_options(Room& room, const nlohmann::json& command);
   void close_clients(Room& room, std::uint16_t code, const std::string& reason);
 
   Room* find_room(std::uint64_t guild_id) const;

@@ -30,7 +30,10 @@ enum Op {
   backend_version_op = 16,
   client_flags_op = 18,
   client_platform_op = 20,
+  dave_prepare_transition_op = 21,
+  dave_execute_transition_op = 22,
   dave_transition_ready_op = 23,
+  dave_prepare_epoch_op = 24,
   mls_key_package_op = 26,
   mls_commit_welcome_op = 28,
   dave_invalid_commit_op = 31,
@@ -216,14 +219,43 @@ std::optional<CloseSocket> VoiceSession::refuse_identify(const json& d,
 void VoiceSession::number(int op, json d, SessionActions& out) {
   json m = message(op, std::move(d));
   m["seq"] = next_sequence_;
-  SendText text{m.dump()};
-  kept_.push_back({next_sequence_, text});
+  keep(SendText{m.dump()}, out);
+}
+
+void VoiceSession::number_binary(int op, ByteSpan body, SessionActions& out) {
+  Bytes bytes(3 + body.size());
+  store_be16(bytes.data(), next_sequence_);
+  bytes[2] = static_cast<std::uint8_t>(op);
+  std::copy(body.begin(), body.end(), bytes.begin() + 3);
+  keep(SendBinary{std::move(bytes)}, out);
+}
+
+template <class Message> void VoiceSession::keep(Message message, SessionActions& out) {
+  kept_.push_back({next_sequence_, message});
   if (kept_.size() > options_.resend_limit) {
     kept_.pop_front();
   }
   ++next_sequence_;
   ++sent_;
-  out.emplace_back(std::move(text));
+  out.emplace_back(std::move(message));
+}
+
+SessionActions VoiceSession::dave(const DaveMessage& m) {
+  SessionActions out;
+  switch (m.op) {
+    case dave_prepare_transition_op:
+      number(m.op, {{"transition_id", m.transition_id}, {"protocol_version", m.version}}, out);
+      break;
+    case dave_execute_transition_op:
+      number(m.op, {{"transition_id", m.transition_id}}, out);
+      break;
+    case dave_prepare_epoch_op:
+      number(m.op, {{"epoch", m.epoch}, {"protocol_version", m.version}}, out);
+      break;
+    default:
+      number_binary(m.op, m.body, out);
+  }
+  return out;
 }
 
 SessionActions VoiceSession::identify(const json& d, const std::vector<std::uint64_t>& present,
@@ -383,7 +415,7 @@ std::optional<CloseSocket> VoiceSession::select_protocol(const json& d, SessionA
   number(session_description_op,
          {{"mode", std::string(transport::to_string(mode_))},
           {"secret_key", key},
-          {"dave_protocol_version", 0},
+          {"dave_protocol_version", std::min(dave_version_, offered_dave_)},
           {"audio_codec", "opus"},
           {"video_codec", "H264"},
           {"media_session_id", credentials_.session_id + "-media"},
@@ -391,6 +423,7 @@ std::optional<CloseSocket> VoiceSession::select_protocol(const json& d, SessionA
          out);
   number(media_sink_wants_op, {{"any", 100}}, out);
   described_ = true;
+  out.emplace_back(Described{});
   return std::nullopt;
 }
 
@@ -436,6 +469,16 @@ SessionActions VoiceSession::on_text(const std::string& text, Time now) {
     case speaking_op:
       refused = client_speaking(d, out);
       break;
+    case dave_transition_ready_op:
+    case dave_invalid_commit_op: {
+      const auto id = d.is_object() ? integer(d, "transition_id") : std::nullopt;
+      if (!id || *id < 0 || *id > 65535) {
+        refused = close(Close::decode_error, "transition_id is not a number of 16 bits");
+      } else {
+        out.emplace_back(DaveReceived{static_cast<int>(op), {}, static_cast<int>(*id)});
+      }
+      break;
+    }
     case backend_version_op:
       out.emplace_back(SendText{
           message(backend_version_op, {{"voice", "0.12.0"}, {"rtc_worker", "0.4.0"}}).dump()});
@@ -459,8 +502,12 @@ SessionActions VoiceSession::on_binary(ByteSpan bytes, Time) {
   } else if (bytes[0] != mls_key_package_op && bytes[0] != mls_commit_welcome_op) {
     out.emplace_back(bytes[0] == '{' ? close(Close::decode_error, "JSON in a binary frame")
                                      : close(Close::unknown_opcode, "unknown opcode"));
+  } else if (offered_dave_ == 0) {
+    out.emplace_back(Complaint{"MLS message of a client that offers no end-to-end encryption"});
+  } else if (!described_) {
+    out.emplace_back(Complaint{"MLS message before the session description"});
   } else {
-    out.emplace_back(Complaint{"MLS message in a call without end-to-end encryption"});
+    out.emplace_back(DaveReceived{bytes[0], Bytes(bytes.begin() + 1, bytes.end()), 0});
   }
   return out;
 }

@@ -2,6 +2,7 @@
 // docs/protocol.md "Voice gateway".
 #pragma once
 
+#include "delivery_service.hpp"
 #include "random.hpp"
 
 #include "base/bytes.hpp"
@@ -55,7 +56,6 @@ struct SessionOptions {
   double heartbeat_interval_ms = 13750.0;
   std::vector<transport::Mode> modes{transport::live_modes.begin(), transport::live_modes.end()};
   bool other_mode = false;  // trap: the session description names a mode that was not asked for
-  bool require_dave = false;
   std::uint16_t first_sequence = 65530;
   std::size_t resend_limit = 256;   // messages kept for Resume
   bool resumed_first = false;       // Resumed before the replay instead of after it
@@ -85,8 +85,17 @@ struct StartMedia {};
 struct Complaint {
   std::string text;
 };
-using SessionAction =
-    std::variant<SendText, SendBinary, CloseSocket, OpenMedia, StartMedia, Complaint>;
+// The client's session description is out.
+struct Described {};
+// What the client has to say about the end-to-end encryption: opcode 26 or 28 with a body, 23 or
+// 31 with an id.
+struct DaveReceived {
+  int op = 0;
+  Bytes body;
+  int transition_id = 0;
+};
+using SessionAction = std::variant<SendText, SendBinary, CloseSocket, OpenMedia, StartMedia,
+                                   Complaint, Described, DaveReceived>;
 using SessionActions = std::vector<SessionAction>;
 
 // The first message on a socket decides whose session it is; before that the server has only this.
@@ -125,6 +134,10 @@ class VoiceSession {
   SessionActions joined(const std::vector<std::uint64_t>& users);
   SessionActions left(std::uint64_t user);
   SessionActions video(const Participant& who);
+  // A message of the delivery service, text or binary as its opcode wants it.
+  SessionActions dave(const DaveMessage& message);
+  // What the next session description says.
+  void set_dave_version(int version) noexcept { dave_version_ = version; }
   // Any other numbered message, for traps.
   SessionActions send(int op, nlohmann::json d);
 
@@ -152,6 +165,8 @@ class VoiceSession {
   };
 
   void number(int op, nlohmann::json d, SessionActions& out);
+  void number_binary(int op, ByteSpan body, SessionActions& out);
+  template <class Message> void keep(Message message, SessionActions& out);
   std::optional<CloseSocket> heartbeat(const nlohmann::json& d, Time now, SessionActions& out);
   std::optional<CloseSocket> select_protocol(const nlohmann::json& d, SessionActions& out);
   std::optional<CloseSocket> client_speaking(const nlohmann::json& d, SessionActions& out);
@@ -170,6 +185,7 @@ class VoiceSession {
   bool described_ = false;
   bool speaking_ = false;
   int offered_dave_ = 0;
+  int dave_version_ = 0;
   int acknowledged_ = -1;
   std::uint64_t heartbeats_ = 0;
   Deadline heartbeat_deadline_;
