@@ -111,9 +111,9 @@ export class Call {
     const leaving = this.leaving();
     return this.commits.filter((c) => {
       const items = c.refs.map((ref) => live.get(ref));
-      // davey holds only its newest commit.
+      // davey holds only its newest commit, ours the five newest.
       return !leaving.has(c.peer) && items.length > 0 && items.every(Boolean) &&
-        (c.round === this.round || c.peer.kind === 'ours') &&
+        c.round > this.round - (c.peer.kind === 'ours' ? 5 : 1) &&
         (c.welcome.length > 0) === items.some((p) => p.kind === 'add');
     });
   }

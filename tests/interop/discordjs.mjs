@@ -70,7 +70,7 @@ class Program {
 
 function startServer(mode, more = []) {
   return new Program(loopback, [
-    '--tls', '--commands', '--speakers', '3', '--seed', values.seed, '--mode', mode, ...(values.plain ? [] : []), ...more,
+    '--tls', '--commands', '--speakers', '3', '--seed', values.seed, '--mode', mode, '--dave', values.plain ? '0' : '1', ...more,
   ]);
 }
 
@@ -115,11 +115,10 @@ async function receiver(mode) {
   let packets = 0;
   for (const speaker of summary.calls[0].speakers) {
     const got = heard[speaker.user_id];
-    packets += got.packets;
+    const due = values.plain ? speaker.delivered : speaker.openable;
+    packets += got.opened;
     const loudness = Math.sqrt(got.energy / Math.max(1, got.samples * 2));
-    if (got.packets === 0 || got.packets !== speaker.delivered) {
-      problems.push(`${speaker.name}: ${got.packets} of ${speaker.delivered} packets`);
-    }
+    if (got.opened === 0 || got.opened !== due) problems.push(`${speaker.name}: opened ${got.opened} of ${due} packets`);
     if (got.undecodable > 0 || loudness < 100) {
       problems.push(`${speaker.name}: ${got.undecodable} packets undecodable, loudness ${loudness.toFixed(0)}`);
     }
