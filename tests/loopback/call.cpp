@@ -60,7 +60,7 @@ Deadline Call::next_deadline() const noexcept {
   return out;
 }
 
-void Call::launch(Talker& talker, Time) {
+void Call::launch(Talker& talker, Time now) {
   Packet packet = std::move(*talker.next);
   talker.next.reset();
   packet.sequence = static_cast<std::uint16_t>(packet.sequence + talker.inserted);
@@ -91,7 +91,7 @@ void Call::launch(Talker& talker, Time) {
     record.opus = packet.payload;
   }
   if (seal_) {
-    seal_(talker, packet);
+    seal_(talker, packet, now);
   }
   if (packet.protection == Protection::unsent) {
     ++truth.unsent;

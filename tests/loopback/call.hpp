@@ -61,7 +61,7 @@ class Call {
   Talker* find(std::uint64_t user_id) noexcept;
 
   // Encrypts the payload of a packet before it is sent, and says in it how.
-  using Seal = std::function<void(const Talker&, Packet&)>;
+  using Seal = std::function<void(const Talker&, Packet&, Time now)>;
   void set_seal(Seal seal) { seal_ = std::move(seal); }
   // Whether every client it goes to can open it. Without this, all but hostile packets.
   using Openable = std::function<bool(const Packet&)>;

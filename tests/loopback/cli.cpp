@@ -193,7 +193,7 @@ const std::vector<Row>& rows() {
        within(0, 1e6, [](C& c, double v) { c.server.udp.media_timeout = milliseconds(v * 1000); })},
 
       {nullptr, nullptr, "=End-to-end encryption", nullptr},
-      {"dave", "0|1", "version of the end-to-end encryption (0); with 1, who offers 0 gets 4017",
+      {"dave", "0|1", "end-to-end encryption (1): a client that does not offer it gets 4017",
        within(0, 1, [](C& c, double v) { c.server.dave.delivery.version = v >= 1 ? 1 : 0; })},
       {"stage", nullptr, "a stage channel: the call starts without end-to-end encryption",
        on([](C& c) { c.server.dave.delivery.version = 0; })},
@@ -208,8 +208,9 @@ const std::vector<Row>& rows() {
       {"execute-delay", "MS", "opcode 22 comes so long after 29 and 30 at the earliest (0)",
        within(0, 60000,
               [](C& c, double v) { c.server.dave.delivery.execute_delay = milliseconds(v); })},
-      {"early-epoch", nullptr, "speakers use new keys at opcode 29 or 30 instead of 22",
-       on([](C& c) { c.server.dave.speakers.early_epoch = true; })},
+      {"early-epoch", "MS", "speakers use new keys MS after opcode 29 or 30 instead of at 22",
+       within(0, 60000,
+              [](C& c, double v) { c.server.dave.speakers.early_epoch = milliseconds(v); })},
       {"passthrough", "PERCENT", "speech frames that are sent without encryption (0)",
        within(0, 100, [](C& c, double v) { c.server.dave.speakers.passthrough = v; })},
       {"forged-frames", "N", "authentic packets a second with a frame that does not open (0)",
@@ -294,6 +295,7 @@ Result<CommandLine, EarlyExit> parse_command_line(int argc, char** argv) {
   call.keep_opus = false;  // a server that runs for days must not grow
   call.keep_records = 20000;
   out.server.calls.push_back(std::move(call));
+  out.server.dave.delivery.version = 1;
   for (int i = 1; i < argc; ++i) {
     std::string name = argv[i];
     if (name == "--help" || name == "-h") {

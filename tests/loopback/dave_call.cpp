@@ -164,9 +164,9 @@ std::vector<std::string> DaveCall::take_complaints() {
   return std::exchange(complaints_, {});
 }
 
-void DaveCall::seal(std::uint64_t user, Packet& packet) {
+void DaveCall::seal(std::uint64_t user, Packet& packet, Time now) {
   if (const auto speaker = speakers_.find(user); speaker != speakers_.end()) {
-    speaker->second->seal(packet);
+    speaker->second->seal(packet, now);
   }
 }
 

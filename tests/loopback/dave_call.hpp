@@ -48,7 +48,7 @@ class DaveCall {
   std::vector<std::string> take_complaints();
 
   // Encrypts what a speaker says; see SpeakerMember.
-  void seal(std::uint64_t user, Packet& packet);
+  void seal(std::uint64_t user, Packet& packet, Time now);
   // Applies to all speakers from now on.
   void set_speaker_options(const SpeakerDaveOptions& options);
   const SpeakerDaveOptions& speaker_options() const noexcept { return options_.speakers; }

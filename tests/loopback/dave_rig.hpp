@@ -127,7 +127,7 @@ class DaveRig {
       Packet packet;
       packet.payload = {0x78, 1, 2, 3, static_cast<std::uint8_t>(frames), 5, 6, 7};
       const Bytes plain = packet.payload;
-      call.seal(speaker, packet);
+      call.seal(speaker, packet, now);
       ++frames;
       ++said[packet.protection];
       if (packet.protection == Protection::unsent) {

@@ -1,5 +1,5 @@
 // What a DAVE delivery service knows of one group: who sits on which leaf, and what it has
-// proposed. It holds no secret of the group. docs/protocol.md "The group", "Proposals and commits".
+// proposed. It holds no secret of the group. docs/protocol/dave.md "The group".
 #pragma once
 
 #include "base/result.hpp"

@@ -318,6 +318,7 @@ void DeliveryService::settle(Time now) {
     }
     forget_group();
     refounding_ = true;
+    found_by_ = now + options_.ready_patience;
     for (const std::uint64_t user : restart) {
       start_group(user, seats_[user]);
     }
@@ -350,7 +351,7 @@ void DeliveryService::revise_proposals() {
       client = client || !seat.speaker;
     }
   }
-  if (!group_.founded() && (adds.size() < 2 || !client)) {
+  if (!group_.founded() && (adds.size() < 2 || !client || founders_missing())) {
     adds.clear();
   }
 
@@ -380,6 +381,12 @@ void DeliveryService::revise_proposals() {
                     : random_.below(2) == 0          ? Prefer::clients
                                                      : Prefer::speakers;
   }
+}
+
+bool DeliveryService::founders_missing() const {
+  return found_by_ && std::any_of(seats_.begin(), seats_.end(), [](const auto& s) {
+           return s.second.described && !s.second.package;
+         });
 }
 
 void DeliveryService::tell_proposals() {
@@ -518,6 +525,7 @@ void DeliveryService::announce(CommitBody commit, Time now) {
   proposed_.clear();
   revoked_.clear();
   refounding_ = false;
+  found_by_.reset();
   if (at_once) {
     settle(now);
   } else {
@@ -602,6 +610,7 @@ void DeliveryService::switch_version(int version, Time now) {
   }
   if (version > 0) {
     upgrading_ = true;
+    found_by_ = now + options_.ready_patience;
     for (auto& [user, seat] : seats_) {
       if (seat.described) {
         begin_upgrade(user, seat);
@@ -646,6 +655,7 @@ std::optional<std::string> DeliveryService::restart(Time now) {
   }
   forget_group();
   refounding_ = true;
+  found_by_ = now + options_.ready_patience;
   for (const std::uint64_t user : users) {
     start_group(user, seats_[user]);
   }
@@ -682,12 +692,17 @@ void DeliveryService::on_timer(Time now) {
     revoke_at_.reset();
     settle(now);
   }
+  if (found_by_ && *found_by_ <= now) {
+    found_by_.reset();
+    settle(now);
+  }
   execute_if_due(now);
   arbitrate(now);
 }
 
 Deadline DeliveryService::next_deadline() const noexcept {
-  Deadline out = earlier(revoke_at_, revoke_at_ ? Deadline() : choose_at_);
+  Deadline out = earlier(found_by_, revoke_at_);
+  out = earlier(out, revoke_at_ ? Deadline() : choose_at_);
   if (transition_) {
     out =
         earlier(out, transition_->waiting.empty() ? transition_->not_before : transition_->give_up);

@@ -1,5 +1,5 @@
 // The DAVE delivery service of one call: opcodes 21 to 31 as the voice gateway plays them, without
-// sockets and clocks. docs/protocol.md "Opcodes" of the end-to-end encryption.
+// sockets and clocks. docs/protocol/dave.md "Opcodes".
 #pragma once
 
 #include "delivery_group.hpp"
@@ -146,6 +146,8 @@ class DeliveryService {
   // Members, or before the founding everybody who has offered a key package.
   bool takes_part(std::uint64_t user, const Seat& seat) const;
   void revise_proposals();
+  // A group for those who talk already is not founded before all of them have offered a package.
+  bool founders_missing() const;
   void tell_proposals();
   std::vector<Proposed> wanted_of(std::uint64_t committer) const;
   bool is_settled() const;
@@ -177,6 +179,7 @@ class DeliveryService {
   Prefer round_prefer_ = Prefer::first;
   bool round_open_ = false;
   Deadline choose_at_;
+  Deadline found_by_;   // when it is founded with whoever is ready
   Deadline revoke_at_;  // of a Remove that is proposed to be taken back
   std::uint64_t revoke_user_ = 0;
   std::optional<Transition> transition_;

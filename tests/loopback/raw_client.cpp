@@ -88,10 +88,25 @@ bool RawClient::connect(const std::string& url, const std::string& ca_file) {
 }
 
 void RawClient::on_message(SoupWebsocketConnection*, int type, GBytes* bytes, gpointer self) {
+  auto* client = static_cast<RawClient*>(self);
+  gsize size = 0;
+  const void* data = g_bytes_get_data(bytes, &size);
   if (type == SOUP_WEBSOCKET_DATA_TEXT) {
-    gsize size = 0;
-    const auto* data = static_cast<const char*>(g_bytes_get_data(bytes, &size));
-    static_cast<RawClient*>(self)->messages.push_back(json::parse(data, data + size));
+    const auto* text = static_cast<const char*>(data);
+    client->messages.push_back(json::parse(text, text + size));
+    const json& message = client->messages.back();
+    if (message.contains("seq")) {
+      client->sequences.push_back(message["seq"]);
+    }
+    if (client->on_text) {
+      client->on_text(message);
+    }
+  } else if (size > 3) {
+    const ByteSpan binary(static_cast<const std::uint8_t*>(data), size);
+    client->sequences.push_back(load_be16(binary.data()));
+    if (client->on_binary) {
+      client->on_binary(binary);
+    }
   }
 }
 
@@ -225,27 +240,42 @@ std::optional<Bytes> RawClient::await_datagram(int timeout_ms) {
   return out;
 }
 
-std::optional<RawClient::Received> RawClient::await_audio() {
-  while (auto bytes = await_datagram()) {
-    const std::size_t size = bytes->size();
-    const auto kind = rtp::classify(*bytes, transport::limits_for(cipher->mode()));
-    if (kind == rtp::DatagramKind::rtcp) {
-      rtcp += cipher->open_rtcp(*bytes).ok() ? 1 : 0;
-      continue;
+bool RawClient::has_datagram(int timeout_ms) const {
+  pollfd p{udp_, POLLIN, 0};
+  return poll(&p, 1, timeout_ms) == 1;
+}
+
+std::optional<RawClient::Received> RawClient::await_audio(int timeout_ms) {
+  while (has_datagram(timeout_ms)) {
+    if (auto packet = try_audio(0)) {
+      return packet;
     }
-    if (kind != rtp::DatagramKind::rtp_audio) {
-      ++not_audio;
-      continue;
-    }
-    auto opened = cipher->open_rtp(*bytes);
-    if (!opened) {
-      ++not_authentic;
-      continue;
-    }
-    return Received{opened->header, opened->extension,
-                    Bytes(opened->payload.begin(), opened->payload.end()), size};
   }
   return std::nullopt;
+}
+
+std::optional<RawClient::Received> RawClient::try_audio(int timeout_ms) {
+  auto bytes = await_datagram(timeout_ms);
+  if (!bytes) {
+    return std::nullopt;
+  }
+  const std::size_t size = bytes->size();
+  const auto kind = rtp::classify(*bytes, transport::limits_for(cipher->mode()));
+  if (kind == rtp::DatagramKind::rtcp) {
+    rtcp += cipher->open_rtcp(*bytes).ok() ? 1 : 0;
+    return std::nullopt;
+  }
+  if (kind != rtp::DatagramKind::rtp_audio) {
+    ++not_audio;
+    return std::nullopt;
+  }
+  auto opened = cipher->open_rtp(*bytes);
+  if (!opened) {
+    ++not_authentic;
+    return std::nullopt;
+  }
+  return Received{opened->header, opened->extension,
+                  Bytes(opened->payload.begin(), opened->payload.end()), size};
 }
 
 }  // namespace discord::loopback

@@ -7,6 +7,7 @@
 #include "transport/cipher.hpp"
 
 #include <libsoup/soup.h>
+#include <functional>
 #include <memory>
 
 namespace discord::loopback {
@@ -48,9 +49,15 @@ class RawClient {
   void send_datagram(ByteSpan bytes);
   std::optional<Bytes> await_datagram(int timeout_ms = 5000);
   // The next authentic audio packet.
-  std::optional<Received> await_audio();
+  std::optional<Received> await_audio(int timeout_ms = 5000);
+  // The same, but without looking further than one datagram.
+  std::optional<Received> try_audio(int timeout_ms);
+  bool has_datagram(int timeout_ms = 0) const;
 
-  std::vector<nlohmann::json> messages;  // all, in order of arrival
+  std::vector<nlohmann::json> messages;  // all text ones, in order of arrival
+  std::vector<std::uint16_t> sequences;  // of the numbered ones, binary included
+  std::function<void(const nlohmann::json&)> on_text;
+  std::function<void(ByteSpan)> on_binary;
   std::uint32_t ssrc = 0;
   std::uint16_t server_port = 0;
   std::string address;  // discovered

@@ -71,10 +71,12 @@ void SpeakerMember::receive(const DaveMessage& m, Time now) {
       break;
     case 29:
       entered_ = {m.group, m.epoch};
+      entered_at_ = now;
       session_.on_announce_commit(m.transition_id, body.subspan(2), now, out);
       break;
     case 30:
       entered_ = {m.group, m.epoch};
+      entered_at_ = now;
       session_.on_welcome(m.transition_id, body.subspan(2), now, out);
       break;
     default:
@@ -115,10 +117,9 @@ void SpeakerMember::take(dave::Out out) {
       }
     }
   }
-  choose_keys();
 }
 
-void SpeakerMember::choose_keys() {
+void SpeakerMember::choose_keys(Time now) {
   const auto use = [&](const dave::BaseSecret& base, dave::EpochSerial serial) {
     if (ratchet_ && ratchet_serial_ == serial) {
       return;
@@ -133,7 +134,8 @@ void SpeakerMember::choose_keys() {
   };
   const dave::Member* member = session_.member();
   const auto& state = session_.send_state();
-  if (options_.early_epoch && state && member != nullptr && member->established()) {
+  const bool early = options_.early_epoch && now >= entered_at_ + *options_.early_epoch;
+  if (early && state && member != nullptr && member->established()) {
     use(*member->base_secret(user_), newest_serial_);
   } else if (state) {
     // Having switched early once, there is no way back to the keys before.
@@ -145,7 +147,8 @@ void SpeakerMember::choose_keys() {
   }
 }
 
-void SpeakerMember::seal(Packet& packet) {
+void SpeakerMember::seal(Packet& packet, Time now) {
+  choose_keys(now);
   packet.protection = Protection::none;
   packet.group = packet.epoch = 0;
   if (packet.payload.empty() || (!ratchet_ && session_.version() == 0)) {

@@ -1,5 +1,5 @@
 // A speaker's part in an end-to-end encrypted call: a member with a key of its own that seals what
-// it says. docs/protocol.md "Opcodes" of the end-to-end encryption.
+// it says. docs/protocol/dave.md "Opcodes".
 #pragma once
 
 #include "delivery_service.hpp"
@@ -10,8 +10,10 @@
 namespace discord::loopback {
 
 struct SpeakerDaveOptions {
-  bool early_epoch = false;  // new keys at opcode 29 or 30 instead of 22, as some libraries do
-  double passthrough = 0;    // percent of speech frames that are sent without encryption
+  // New keys so long after opcode 29 or 30 instead of at 22, as with some libraries. With nothing
+  // in between a frame may overtake the receiver's own 29.
+  std::optional<Duration> early_epoch;
+  double passthrough = 0;  // percent of speech frames that are sent without encryption
 };
 
 // Numbers that a seed repeats; for tests only.
@@ -58,7 +60,7 @@ class SpeakerMember {
   std::vector<std::string> take_troubles() { return std::exchange(troubles_, {}); }
 
   // Replaces the payload by what is sent, and notes in the packet how.
-  void seal(Packet& packet);
+  void seal(Packet& packet, Time now);
 
   const dave::Session& session() const noexcept { return session_; }
 
@@ -71,7 +73,7 @@ class SpeakerMember {
   };
 
   void take(dave::Out out);
-  void choose_keys();
+  void choose_keys(Time now);
 
   std::uint64_t user_;
   std::uint64_t channel_;
@@ -82,6 +84,7 @@ class SpeakerMember {
   std::vector<Reply> replies_;
   std::vector<std::string> troubles_;
   EpochName entered_;  // of the last 29 or 30
+  Time entered_at_{};
   std::deque<std::pair<dave::EpochSerial, EpochName>> names_;
   dave::EpochSerial newest_serial_ = 0;
   std::optional<dave::SendRatchet> ratchet_;

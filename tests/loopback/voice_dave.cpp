@@ -42,8 +42,9 @@ json to_json(const DaveTruth& truth) {
 
 void VoiceServer::make_dave(Room& room, const DaveOptions& options, std::uint64_t seed) {
   room.dave = std::make_unique<DaveCall>(options, room.channel_id, seed);
-  room.call->set_seal(
-      [&room](const Talker& talker, Packet& p) { room.dave->seal(talker.truth.user_id, p); });
+  room.call->set_seal([&room](const Talker& talker, Packet& packet, Time now) {
+    room.dave->seal(talker.truth.user_id, packet, now);
+  });
   room.call->set_openable([this, &room](const Packet& packet) {
     if (packet.protection != Protection::sealed) {
       return true;
@@ -192,7 +193,9 @@ std::optional<std::string> VoiceServer::set_dave_options(Room& room, const json&
   delivery.execute_delay = milliseconds_of(command, "execute_delay_ms", ms(delivery.execute_delay));
   delivery.found_with_client = command.value("found_with_client", delivery.found_with_client);
   SpeakerDaveOptions speakers = room.dave->speaker_options();
-  speakers.early_epoch = command.value("early_epoch", speakers.early_epoch);
+  if (const double early = number_of(command, "early_epoch_ms", -1); early >= 0) {
+    speakers.early_epoch = milliseconds_of(command, "early_epoch_ms", 0);
+  }
   speakers.passthrough = number_of(command, "passthrough", speakers.passthrough);
   room.dave->set_speaker_options(speakers);
   NoiseOptions& noise = room.noise->options();
