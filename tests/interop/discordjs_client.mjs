@@ -108,7 +108,7 @@ process.stdin.on('data', (command) => {
 });
 process.stdin.on('end', async () => {
   const verification = {};
-  for (const user of options.e2ee ? options.listen : []) {
+  for (const user of options.e2ee ? options.listen ?? [] : []) {
     verification[user] = await connection.getVerificationCode(user).catch((error) => String(error));
   }
   const heard = Object.fromEntries(Object.entries(packets).map(([user, list]) => [user, decoded(list)]));
