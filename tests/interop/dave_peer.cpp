@@ -8,6 +8,7 @@
 #include "dave/member.hpp"
 
 #include <chrono>
+#include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -50,6 +51,24 @@ UserSet users_of(const json& request) {
   return users;
 }
 
+// CPU time of what a command does, without JSON and hex.
+class Stopwatch {
+ public:
+  explicit Stopwatch(std::int64_t& out) : out_(out), begin_(now()) {}
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() { out_ = now() - begin_; }
+
+ private:
+  static std::int64_t now() {
+    timespec t{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
+  }
+  std::int64_t& out_;
+  std::int64_t begin_;
+};
+
 class Peer {
  public:
   json answer(const json& request) {
@@ -64,6 +83,9 @@ class Peer {
       check(member_->set_external_sender(bytes_of(request, "body")));
       return json::object();
     }
+    if (cmd == "timing") {
+      return {{"cpu_ns", cpu_ns_}};
+    }
     if (cmd == "key_package") {
       return {{"key_package", to_hex(take(member_->start_over()))}};
     }
@@ -71,7 +93,9 @@ class Peer {
       return proposals(request);
     }
     if (cmd == "commit") {
-      if (take(member_->commit(bytes_of(request, "body"))) == CommitOutcome::advanced) {
+      const Bytes body = bytes_of(request, "body");
+      const Stopwatch watch(cpu_ns_);
+      if (take(member_->commit(body)) == CommitOutcome::advanced) {
         entered_epoch();
       } else {
         sender_.reset();
@@ -80,7 +104,9 @@ class Peer {
     }
     if (cmd == "welcome") {
       static_cast<void>(users_of(request));  // must be there, but nobody is refused for it
-      check(member_->welcome(bytes_of(request, "body")));
+      const Bytes body = bytes_of(request, "body");
+      const Stopwatch watch(cpu_ns_);
+      check(member_->welcome(body));
       entered_epoch();
       return json::object();
     }
@@ -141,8 +167,11 @@ class Peer {
     if (body.empty()) {
       refuse("empty body");
     }
-    const auto made =
-        take(member_->proposals(body[0], ByteSpan(body).subspan(1), users_of(request)));
+    const UserSet recognised = users_of(request);
+    const auto made = [&] {
+      const Stopwatch watch(cpu_ns_);
+      return take(member_->proposals(body[0], ByteSpan(body).subspan(1), recognised));
+    }();
     return {{"commit_welcome", made ? json(to_hex(*made)) : json()}};
   }
 
@@ -209,6 +238,7 @@ class Peer {
     refuse("no such member");
   }
 
+  std::int64_t cpu_ns_ = 0;
   mls::SystemRandom random_;
   std::optional<Member> member_;
   EpochList epochs_;

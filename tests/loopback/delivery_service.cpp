@@ -70,17 +70,18 @@ void DeliveryService::connect(std::uint64_t user, bool speaker) {
   seat.speaker = speaker;
   // Somebody who comes back before its old leaf could be removed.
   seat.left_leaf = group_.leaf_of(user).has_value();
-  Seat& placed = seats_[user] = std::move(seat);
-  if (version_ > 0) {
-    send(user, op_external_sender).body = group_.external_sender();
-    placed.knows_sender = true;
-  }
+  seats_[user] = std::move(seat);
 }
 
 void DeliveryService::described(std::uint64_t user, Time) {
   const auto seat = seats_.find(user);
   if (seat == seats_.end() || std::exchange(seat->second.described, true)) {
     return;
+  }
+  // Not before: @discordjs/voice ignores it until it has its session description.
+  if (version_ > 0) {
+    send(user, op_external_sender).body = group_.external_sender();
+    seat->second.knows_sender = true;
   }
   if (upgrading_) {
     begin_upgrade(user, seat->second);

@@ -82,9 +82,9 @@ class DeliveryService {
   // For a session description.
   int version() const noexcept { return version_; }
 
-  // A user is there (opcode 25 goes out); `speaker`: one of this process.
+  // A user is there; `speaker`: one of this process.
   void connect(std::uint64_t user, bool speaker);
-  // Has been sent its session description.
+  // Has been sent its session description; opcode 25 follows.
   void described(std::uint64_t user, Time now);
   void disconnect(std::uint64_t user, Time now);
 
