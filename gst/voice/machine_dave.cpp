@@ -1,14 +1,8 @@
 // End-to-end encryption: hands the DAVE opcodes to dave::Session and carries out what it asks for.
+#include "base/overloaded.hpp"
 #include "voice/machine.hpp"
 
 namespace discord::voice {
-
-namespace {
-
-template <class... Ts> struct Overloaded : Ts... { using Ts::operator()...; };
-template <class... Ts> Overloaded(Ts...) -> Overloaded<Ts...>;
-
-}  // namespace
 
 Session::Machine::Machine(Credentials c, Options o, Random r)
     : credentials(std::move(c)), options(std::move(o)), random(std::move(r)) {

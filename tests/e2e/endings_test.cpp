@@ -20,7 +20,7 @@ class Endings : public Suite {
     begin("kicked", {.server = closing(4014), .end = CallPlan::End::session});
     begin("stop", {.server = call_of(2, 2), .end = CallPlan::End::stop});
     begin("disk", {.server = call_of(3), .during = break_disk});
-    begin("refused", {.server = refused(), .end = CallPlan::End::session});
+    begin("refused", {.server = refused(), .source = "e2ee=off", .end = CallPlan::End::session});
   }
 
   static Options closing(int code) {
@@ -31,7 +31,7 @@ class Endings : public Suite {
 
   static Options refused() {
     Options options = call_of(1);
-    options.session.require_dave = true;
+    options.dave.delivery.version = 1;
     return options;
   }
 

@@ -202,7 +202,7 @@ std::string pipeline_of(const loopback::Server& server, const CallPlan& plan,
   } else {
     source += " endpoint=ws://" + server.endpoint();
   }
-  return source + " ! discorddecrypt name=dec ! discordreorder name=order ! " +
+  return source + " " + plan.source + " ! discorddecrypt name=dec ! discordreorder name=order ! " +
          "discordrecordsink name=rec location=" + folder + " " + plan.recorder;
 }
 

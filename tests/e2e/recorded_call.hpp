@@ -70,6 +70,7 @@ struct CallPlan {
   };
 
   loopback::Options server;
+  std::string source = "";              // more properties of discordvoicesrc
   std::string recorder = "format=wav";  // properties of discordrecordsink
   End end = End::eos;
   std::function<void(const Live&)> during = {};  // runs once the pipeline plays

@@ -259,9 +259,9 @@ TEST(VoiceSrc, TheModeThatTheServerNamesIsUsed) {
 
 TEST(VoiceSrc, ACallThatDemandsDaveIsToldAsSuch) {
   loopback::Options o = call_options();
-  o.session.require_dave = true;
+  o.dave.delivery.version = 1;
   Call call(std::move(o));
-  const std::string sentence = failure(call.source());
+  const std::string sentence = failure(call.source() + "e2ee=off ");
   EXPECT_NE(sentence.find("4017"), std::string::npos) << sentence;
   EXPECT_NE(sentence.find("end-to-end encryption"), std::string::npos) << sentence;
   EXPECT_EQ(call.server.status().sockets, 1u) << "it must not be tried again";
