@@ -326,7 +326,8 @@ TEST(WithoutTls, TheMissingPackageIsNamed) {
     GTEST_SKIP() << "Runs with GIO_USE_TLS=dummy only.";
   }
   const std::string source =
-      "discordvoicesrc endpoint=example.invalid:2048 session-id=s token=t user-id=1 guild-id=2 ";
+      "discordvoicesrc endpoint=example.invalid:2048 session-id=s token=t user-id=1 guild-id=2 "
+      "channel-id=3 ";
   EXPECT_EQ(failure(source),
             "No TLS module is installed, so example.invalid:2048 cannot be reached safely; install "
             "the package glib-networking.");
