@@ -312,12 +312,12 @@ void Receiver::emit(Track& track, Queue::Packet packet, ReceiverSink& sink) {
   DecodedFrame frame;
   frame.ssrc = track.ssrc;
   frame.user_id = audio.user_id;
+  frame.id = handle.id();
   if (place.lost_packets > 0) {
     fill_hole(track, placement, place.lost_packets, opus, frame, sink);
   }
   frame.kind = audio.silence ? FrameKind::silence : FrameKind::audio;
   frame.opus = opus;
-  frame.id = handle.id();
   frame.sequence = packet.sequence;
   frame.timestamp = audio.timestamp;
   frame.discont = packet.discont;
@@ -340,7 +340,6 @@ void Receiver::emit(Track& track, Queue::Packet packet, ReceiverSink& sink) {
     ++track.lost.concealed;
     frame.kind = FrameKind::plc;
     frame.opus = {};
-    frame.id = 0;
   }
   if (samples <= placement.trim) {
     return;

@@ -36,7 +36,7 @@ struct DecodedFrame {
   std::uint32_t samples = 0;  // per channel, 1-5760
   PcmSpan pcm;                // stereo, interleaved; empty when nothing is decoded
   ByteSpan opus;              // the authentic packet; empty for fec and plc
-  std::uint64_t id = 0;       // of the datagram behind it; 0 for fec and plc
+  std::uint64_t id = 0;       // of the datagram it comes from, or which made the hole known
   std::uint64_t sequence = 0;
   std::uint32_t timestamp = 0;
   bool discont = false;            // the first, or something is missing before it

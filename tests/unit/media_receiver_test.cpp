@@ -188,7 +188,7 @@ TEST(Receiver, SameAsLibopusWhereNothingIsLost) {
   for (const int samples : {120, 480, 960, 2880, 5760}) {
     Voice voice(9, 2);
     Reference reference;
-    std::vector<Datagram> datagrams;
+    std::vector<OnWire> datagrams;
     std::vector<std::vector<std::int16_t>> expected;
     std::vector<Bytes> packets;
     Time at = time_from_ns(1000000000);
@@ -268,7 +268,7 @@ TEST(Receiver, ResultDoesNotDependOnHowOftenTimeIsTold) {
   Receiver receiver{ReceiverConfig{}};
   receiver.set_key(1, mode, key(), Time{}, often.out);
   Time now{};
-  for (const Datagram& d : datagrams) {
+  for (const OnWire& d : datagrams) {
     while (receiver.next_deadline() && *receiver.next_deadline() < d.arrival) {
       now = std::max(now + 1ms, *receiver.next_deadline());
       receiver.advance(std::min(now, d.arrival), often.out);
@@ -284,7 +284,7 @@ TEST(Receiver, ResultDoesNotDependOnHowOftenTimeIsTold) {
 TEST(Receiver, LongLossIsConcealedForAHundredAndTwentyMilliseconds) {
   Sealer sealer;
   Voice voice(4);
-  std::vector<Datagram> datagrams;
+  std::vector<OnWire> datagrams;
   int end = 35;
   for (int i = 0; i < 80; ++i) {
     const Bytes packet = voice.packet();
@@ -352,7 +352,7 @@ TEST(Receiver, SuccessorGoesOnWhereTheFirstStopped) {
       open[i + 1] = i;
       first.push(datagrams[i].bytes, i + 1, datagrams[i].arrival, parts.out);
       for (const auto& done : first.finished()) {
-        const Datagram& d = datagrams[open.at(done.id)];
+        const OnWire& d = datagrams[open.at(done.id)];
         if (done.authentic) {
           histories[d.ssrc].see(load_be16(d.bytes.data() + 2), load_be32(d.bytes.data() + 4));
         }

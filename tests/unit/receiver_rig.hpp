@@ -76,7 +76,7 @@ class Voice {
   OpusEncoder* encoder_ = nullptr;
 };
 
-struct Datagram {
+struct OnWire {
   Time arrival{};
   Bytes bytes;
   std::uint32_t ssrc = 0;
@@ -86,7 +86,7 @@ class Sealer {
  public:
   explicit Sealer(const transport::Key& with = key()) : cipher_(mode, with) {}
 
-  Datagram seal(std::uint32_t ssrc, std::uint16_t sequence, std::uint32_t timestamp,
+  OnWire seal(std::uint32_t ssrc, std::uint16_t sequence, std::uint32_t timestamp,
                 ByteSpan payload, Time arrival, std::uint8_t padding = 0) {
     rtp::PacketParts parts;
     parts.header.payload_type = 120;
@@ -117,12 +117,12 @@ struct Weather {
 
 // `speakers` talk for `packets` packets of 20 ms each, with a pause every 100 packets; in the order
 // of arrival.
-inline std::vector<Datagram> call(std::size_t speakers, std::size_t packets,
+inline std::vector<OnWire> call(std::size_t speakers, std::size_t packets,
                                   const Weather& weather = {}, std::uint32_t first_ssrc = 1000) {
   std::mt19937 random(weather.seed);
   const auto chance = [&](double p) { return (random() % 100000) < p * 100000; };
   Sealer sealer;
-  std::vector<Datagram> out;
+  std::vector<OnWire> out;
   for (std::size_t s = 0; s < speakers; ++s) {
     Voice voice(static_cast<std::uint32_t>(s + 1), s % 2 == 0 ? 2 : 1,
                 s % 3 == 2 ? OPUS_APPLICATION_AUDIO : OPUS_APPLICATION_VOIP);
@@ -151,7 +151,7 @@ inline std::vector<Datagram> call(std::size_t speakers, std::size_t packets,
         arrival += 25ms;
       }
       lost = chance(lost ? weather.burst : weather.loss);
-      const Datagram datagram = sealer.seal(ssrc, sequence, timestamp, opus, arrival);
+      const OnWire datagram = sealer.seal(ssrc, sequence, timestamp, opus, arrival);
       if (!lost) {
         out.push_back(datagram);
         if (chance(weather.duplicate)) {
@@ -165,7 +165,7 @@ inline std::vector<Datagram> call(std::size_t speakers, std::size_t packets,
     }
   }
   std::stable_sort(out.begin(), out.end(),
-                   [](const Datagram& a, const Datagram& b) { return a.arrival < b.arrival; });
+                   [](const OnWire& a, const OnWire& b) { return a.arrival < b.arrival; });
   return out;
 }
 
@@ -209,14 +209,14 @@ struct Received {
   Collector out;
   media::Ledger ledger;
 };
-inline void receive(const std::vector<Datagram>& datagrams, Received& run,
+inline void receive(const std::vector<OnWire>& datagrams, Received& run,
                     media::ReceiverConfig config = {}) {
   media::Receiver receiver(config);
   run.out.watched = &receiver;
   receiver.set_key(1, mode, key(), Time{}, run.out);
   std::uint64_t id = 0;
   Time last{};
-  for (const Datagram& d : datagrams) {
+  for (const OnWire& d : datagrams) {
     receiver.push(d.bytes, ++id, d.arrival, run.out);
     receiver.clear_finished();
     last = d.arrival;
