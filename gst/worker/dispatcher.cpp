@@ -132,7 +132,9 @@ void Pool::read(std::size_t index) {
   }
   RingReader& ring = worker->output();
   // No more than one ring's worth: the others' turn comes.
-  for (std::size_t bytes = 0; bytes < ring_size;) {
+  std::size_t bytes = 0;
+  bool batches = false;
+  while (bytes < ring_size) {
     const auto record = ring.peek();
     if (!record) {
       break;
@@ -187,6 +189,7 @@ void Pool::read(std::size_t index) {
     }
     ring.pop();
     if (meaning == Lane::Meaning::batch) {
+      batches = true;
       ring.release();
       worker->wake();
     }
@@ -198,6 +201,9 @@ void Pool::read(std::size_t index) {
     worker->kill();
     lost(index, "impossible ring", true, clock_now());
   } else {
+    if (batches) {
+      lane->heard_from(clock_now());  // the observer may have taken its time
+    }
     lane->pump(clock_now());  // there may be room for what waited
   }
 }

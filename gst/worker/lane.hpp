@@ -85,6 +85,13 @@ class Lane {
   Deadline deadline() const noexcept { return deadline_; }
   // When it last did something that was asked of it, while there was something to do.
   bool busy() const noexcept { return inputs_done_ < inputs_sent_; }
+  // Records that have not been answered, sent or not.
+  std::size_t queued() const noexcept {
+    return running() ? static_cast<std::size_t>(inputs_sent_ - inputs_done_) + pending_.size()
+                     : open_count_;
+  }
+  // It was read from after a while in which nobody looked: that is no fault of the worker's.
+  void heard_from(Monotonic now) noexcept { last_progress_ = now; }
   Monotonic last_progress() const noexcept { return last_progress_; }
   std::size_t speakers() const noexcept { return mirrors_.size(); }
   bool knows(std::uint32_t ssrc) const noexcept { return mirrors_.contains(ssrc); }

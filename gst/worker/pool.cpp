@@ -271,6 +271,15 @@ media::Ledger Pool::ledger() const {
   return out;
 }
 
+std::size_t Pool::queued() const {
+  Lock lock(mutex_);
+  std::size_t out = 0;
+  for (const auto& lane : lanes_) {
+    out += lane->queued();
+  }
+  return failed_ ? 0 : out;
+}
+
 std::vector<pid_t> Pool::pids() const {
   Lock lock(mutex_);
   std::vector<pid_t> out;

@@ -78,6 +78,8 @@ class Pool {
   Deadline next_deadline() const;
   // Every datagram pushed, by what became of it; adds up at every instant.
   media::Ledger ledger() const;
+  // Records that workers have not answered yet. Packets that are held do not count.
+  std::size_t queued() const;
   // Of the running workers, without the spare.
   std::vector<pid_t> pids() const;
   unsigned restarts() const;
