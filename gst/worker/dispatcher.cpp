@@ -122,10 +122,12 @@ void Pool::read_all() {
 void Pool::read(std::size_t index) {
   WorkerProcess* worker = nullptr;
   Lane* lane = nullptr;
+  Monotonic progress;
   {
     Lock lock(mutex_);
     lane = lanes_[index].get();
     worker = lane->worker();
+    progress = lane->last_progress();
   }
   if (worker == nullptr) {
     return;
@@ -133,7 +135,6 @@ void Pool::read(std::size_t index) {
   RingReader& ring = worker->output();
   // No more than one ring's worth: the others' turn comes.
   std::size_t bytes = 0;
-  bool batches = false;
   while (bytes < ring_size) {
     const auto record = ring.peek();
     if (!record) {
@@ -143,6 +144,7 @@ void Pool::read(std::size_t index) {
     const auto output = parse_output(record->type, record->body);
     media::DecodedFrame frame;
     Lane::Meaning meaning;
+    Deadline next;
     {
       Lock lock(mutex_);
       meaning = lane->handle(output, frame, clock_now());
@@ -163,6 +165,8 @@ void Pool::read(std::size_t index) {
                "), and that is required.");
           return;
         }
+      } else if (meaning == Lane::Meaning::batch) {
+        next = earliest();
       } else if (meaning == Lane::Meaning::drained) {
         changed_.notify_all();
       }
@@ -182,14 +186,13 @@ void Pool::read(std::size_t index) {
         break;
       }
       case Lane::Meaning::batch:
-        observer_.deadline();
+        observer_.deadline(next);
         break;
       default:
         break;
     }
     ring.pop();
     if (meaning == Lane::Meaning::batch) {
-      batches = true;
       ring.release();
       worker->wake();
     }
@@ -201,7 +204,7 @@ void Pool::read(std::size_t index) {
     worker->kill();
     lost(index, "impossible ring", true, clock_now());
   } else {
-    if (batches) {
+    if (lane->last_progress() != progress) {
       lane->heard_from(clock_now());  // the observer may have taken its time
     }
     lane->pump(clock_now());  // there may be room for what waited

@@ -252,6 +252,10 @@ void Pool::drain(Time now) {
 
 Deadline Pool::next_deadline() const {
   Lock lock(mutex_);
+  return earliest();
+}
+
+Deadline Pool::earliest() const {
   Deadline first;
   for (const auto& lane : lanes_) {
     first = earlier(first, lane->deadline());

@@ -40,8 +40,8 @@ class PoolObserver {
   virtual void frame(const media::DecodedFrame& frame) = 0;
   virtual void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) = 0;
   virtual void rtcp(ByteSpan compound, Time arrival) = 0;
-  // `Pool::next_deadline` may have changed.
-  virtual void deadline() = 0;
+  // `Pool::next_deadline` may have changed; it is this now.
+  virtual void deadline(Deadline next) = 0;
   virtual void event(const WorkerEvent& event) = 0;
   // There will be no more frames: the restart budget is spent, no worker can be started, or it may
   // not be locked up.
@@ -99,6 +99,7 @@ class Pool {
   static constexpr std::size_t speakers_per_worker = 8;
 
   void run();
+  Deadline earliest() const REQUIRES(mutex_);
   void sleep(Monotonic until) EXCLUDES(mutex_);
   bool any_news() REQUIRES(mutex_);
   void read_all() EXCLUDES(mutex_);
