@@ -18,13 +18,14 @@ struct HarnessDeleter {
 
 class Decoder {
  public:
-  explicit Decoder(const char* properties) {
+  explicit Decoder(const char* properties, bool live = true) {
     const std::string line =
         std::string("discordworkerdec mode=aead_aes256_gcm_rtpsize secret-key=") +
         "0707070707070707070707070707070707070707070707070707070707070707 " + properties;
     harness_.reset(gst_harness_new_parse(line.c_str()));
     bus_.reset(gst_bus_new());
     gst_element_set_bus(harness_->element, bus_.get());
+    gst_harness_set_live(harness_.get(), live);
     gst_harness_set_src_caps_str(harness_.get(), "application/x-discord-rtp");
   }
   ~Decoder() {
@@ -78,6 +79,9 @@ class Decoder {
       }
     }
   }
+  void set_time(GstClockTime t) { gst_harness_set_time(harness_.get(), t); }
+  void crank() { gst_harness_crank_single_clock_wait(harness_.get()); }
+  GstClockTime latency() { return gst_harness_query_latency(harness_.get()); }
   const std::string& caps() const { return caps_; }
 
  private:
@@ -117,10 +121,11 @@ class WorkerDec : public testing::TestWithParam<const char*> {};
 
 TEST_P(WorkerDec, SameAsOneReceiver) {
   for (const Weather& weather : {Weather{}, Weather{0.05, 0.7, 0.1, 0.1, 15ms, 3}}) {
-    const auto datagrams = call(3, 80, weather);
+    // More than may be on the way at once, so that a source that is not live has to wait.
+    const auto datagrams = call(6, 120, weather);
     Received expected;
     receive(datagrams, expected);
-    Decoder decoder(GetParam());
+    Decoder decoder(GetParam(), weather.loss > 0);
     for (const OnWire& d : datagrams) {
       ASSERT_EQ(decoder.push(d), GST_FLOW_OK);
     }
@@ -162,6 +167,28 @@ TEST_P(WorkerDec, StopsInTheMiddleAndStartsAgain) {
   for (std::size_t i = 0; i < 20; ++i) {
     ASSERT_EQ(decoder.push(datagrams[i]), GST_FLOW_OK);
   }
+}
+
+// Nothing more comes, so only the clock can say that speech has ended.
+TEST_P(WorkerDec, SpeechEndsByTheClock) {
+  Decoder decoder(GetParam());
+  ASSERT_EQ(decoder.push(call(1, 1)[0]), GST_FLOW_OK);
+  const auto speaking = [&] {
+    gboolean on = FALSE;
+    const MessagePtr said = decoder.named("discord-speaking");
+    EXPECT_TRUE(said &&
+                gst_structure_get_boolean(gst_message_get_structure(said.get()), "speaking", &on));
+    return on != FALSE;
+  };
+  EXPECT_TRUE(speaking());
+  decoder.set_time(GST_SECOND + 199 * GST_MSECOND);
+  decoder.crank();
+  EXPECT_FALSE(speaking());
+}
+
+TEST_P(WorkerDec, LatencyIsItsOwnAndThatOfAReplacement) {
+  Decoder decoder((std::string("latency=60 ") + GetParam()).c_str());
+  EXPECT_EQ(decoder.latency(), 100 * GST_MSECOND);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isolation, WorkerDec,
