@@ -1,4 +1,4 @@
-#include "deadlinetimer.hpp"
+#include "elements/deadlinetimer.hpp"
 
 #include "discord/gstptr.hpp"
 
@@ -18,7 +18,7 @@ GstClockTime running_time(GstElement* element, GstClock* clock) {
   return now - base;
 }
 
-} // namespace
+}  // namespace
 
 DeadlineTimer::DeadlineTimer(GstElement* element, const char* name, Callback callback)
     : element_(element), name_(name), callback_(std::move(callback)) {}
@@ -137,7 +137,7 @@ void DeadlineTimer::run() {
     ObjectPtr<GstClock> clock(gst_element_get_clock(element_));
     const GstClockTime base = gst_element_get_base_time(element_);
     if (!clock || !GST_CLOCK_TIME_IS_VALID(base)) {
-      cond_.wait(lock.native()); // clock_changed() or set_playing() ends this
+      cond_.wait(lock.native());  // clock_changed() or set_playing() ends this
       continue;
     }
     if (!std::exchange(kicked_, false)) {
@@ -178,4 +178,4 @@ void DeadlineTimer::run() {
   }
 }
 
-} // namespace discord
+}  // namespace discord

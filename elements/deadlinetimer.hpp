@@ -3,8 +3,8 @@
 
 #include "base/mutex.hpp"
 
-#include <functional>
 #include <gst/gst.h>
+#include <functional>
 #include <string>
 
 namespace discord {
@@ -80,4 +80,4 @@ class DeadlineTimer {
   bool kicked_ GUARDED_BY(mutex_) = false;
 };
 
-} // namespace discord
+}  // namespace discord

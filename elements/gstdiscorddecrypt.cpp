@@ -18,15 +18,16 @@
  */
 #include "elements/gstdiscorddecrypt.h"
 
-#include "base/hex.hpp"
 #include "discord/gstdiscordsession.h"
+#include "elements/capturekey.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/packetgate.hpp"
-#include "elements/secretfile.hpp"
+#include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 GST_DEBUG_CATEGORY_STATIC(discord_decrypt_debug);
 #define GST_CAT_DEFAULT discord_decrypt_debug
@@ -49,22 +50,19 @@ struct Settings {
   guint max_speakers = default_max_speakers;
 };
 
-struct OwnKey {
-  transport::Mode mode;
-  transport::Key key;
-};
-
 struct Decrypt {
   explicit Decrypt(GstElement* owner)
       : element(owner),
+        rtcp(owner),
         timer(owner, "discorddecrypt", [this](GstClockTime now) { on_timer(now); }) {}
 
   GstElement* element;
   GstPad* sinkpad = nullptr;
   GstPad* srcpad = nullptr;
 
-  Settings settings;              // object lock
-  std::optional<OwnKey> own_key;  // state changes below PAUSED only
+  Settings settings;                  // object lock
+  bool checked = false;               // object lock: `own_key` is made of these settings
+  std::optional<CaptureKey> own_key;  // state changes below PAUSED only
 
   // Stream lock of the sink pad.
   UpstreamTiming timing;
@@ -77,9 +75,7 @@ struct Decrypt {
   Mutex mutex;
   std::unique_ptr<PacketGate> gate GUARDED_BY(mutex);
 
-  GstPad* rtcp_pad = nullptr;  // object lock
-  bool rtcp_started = false;   // stream lock
-
+  RtcpBranch rtcp;
   DeadlineTimer timer;
 
   void on_timer(GstClockTime now);
@@ -90,9 +86,10 @@ struct Decrypt {
     return [this](Time t) { return timing.position(t); };
   }
   GstFlowReturn deliver(GateOutput& out);
-  void push_rtcp(std::vector<BufferPtr> buffers);
   GstFlowReturn process(std::vector<BufferPtr> datagrams);
-  GstFlowReturn finish();
+  void finish();
+  void flush();
+  void close();
 };
 
 }  // namespace
@@ -182,9 +179,7 @@ void Decrypt::on_timer(GstClockTime now) {
 // Pushes what was collected and arms the timer for what comes next. Under the stream lock.
 GstFlowReturn Decrypt::deliver(GateOutput& out) {
   const GstFlowReturn flow = out.rtp.push(element, srcpad);
-  if (!out.rtcp.empty()) {
-    push_rtcp(std::move(out.rtcp));
-  }
+  rtcp.push(sinkpad, std::move(out.rtcp));
   if (timing.live()) {
     Lock lock(mutex);
     const Deadline deadline = gate ? gate->next_deadline() : std::nullopt;
@@ -193,37 +188,6 @@ GstFlowReturn Decrypt::deliver(GateOutput& out) {
     }
   }
   return flow;
-}
-
-gboolean copy_sticky_segment(GstPad*, GstEvent** event, gpointer pad) {
-  if (GST_EVENT_TYPE(*event) == GST_EVENT_SEGMENT) {
-    gst_pad_push_event(GST_PAD_CAST(pad), gst_event_ref(*event));
-  }
-  return TRUE;
-}
-
-void Decrypt::push_rtcp(std::vector<BufferPtr> buffers) {
-  GST_OBJECT_LOCK(element);
-  const ObjectPtr<GstPad> pad(rtcp_pad != nullptr ? ref_object(rtcp_pad) : nullptr);
-  GST_OBJECT_UNLOCK(element);
-  if (!pad) {
-    return;  // nobody asked for RTCP; it is counted as not audio
-  }
-  if (!rtcp_started) {
-    rtcp_started = true;
-    const GCharPtr id(gst_pad_create_stream_id(pad.get(), element, "rtcp"));
-    gst_pad_push_event(pad.get(), gst_event_new_stream_start(id.get()));
-    const CapsPtr caps(gst_caps_new_empty_simple("application/x-rtcp"));
-    gst_pad_push_event(pad.get(), gst_event_new_caps(caps.get()));
-    gst_pad_sticky_events_foreach(sinkpad, copy_sticky_segment, pad.get());
-  }
-  for (BufferPtr& buffer : buffers) {
-    // RTCP is on the side: an unlinked or failing branch must not stop the media.
-    const GstFlowReturn flow = gst_pad_push(pad.get(), buffer.release());
-    if (flow != GST_FLOW_OK) {
-      GST_LOG_OBJECT(pad.get(), "RTCP was not taken: %s", gst_flow_get_name(flow));
-    }
-  }
 }
 
 GstFlowReturn Decrypt::process(std::vector<BufferPtr> datagrams) {
@@ -259,7 +223,7 @@ GstFlowReturn Decrypt::process(std::vector<BufferPtr> datagrams) {
 }
 
 // End of the stream: whatever has a deadline has it now.
-GstFlowReturn Decrypt::finish() {
+void Decrypt::finish() {
   GateOutput out;
   {
     Lock lock(mutex);
@@ -268,7 +232,31 @@ GstFlowReturn Decrypt::finish() {
       gate->on_timer(*due, out, position());
     }
   }
-  return deliver(out);
+  deliver(out);
+}
+
+// A seek or a restart: what waited is of no use any more. Keys and users still are.
+void Decrypt::flush() {
+  GateOutput out;
+  {
+    Lock lock(mutex);
+    if (gate) {
+      gate->flush(last_arrival, out, position());
+    }
+  }
+  deliver(out);  // who spoke, speaks no more
+  seen_version = 0;
+  timing.flush();
+  last_arrival = Time{};
+}
+
+// The figures stay readable until the next start; packets and key do not stay.
+void Decrypt::close() {
+  flush();
+  Lock lock(mutex);
+  if (gate) {
+    gate->forget_key();
+  }
 }
 
 }  // namespace
@@ -289,8 +277,8 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
   switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_STREAM_START: {
       self.find_session();
-      self.rtcp_started = false;
-      return gst_pad_event_default(pad, parent, event);
+      // The RTCP branch is a stream of its own.
+      return gst_pad_push_event(self.srcpad, event);
     }
     case GST_EVENT_CAPS: {
       gst_event_unref(event);
@@ -298,14 +286,17 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
       return gst_pad_push_event(self.srcpad, gst_event_new_caps(caps.get()));
     }
     case GST_EVENT_SEGMENT:
-      self.timing.segment_arrived(pad, event);
-      return gst_pad_event_default(pad, parent, event);
+      if (!self.timing.segment_arrived(pad, event)) {
+        gst_event_unref(event);
+        return FALSE;
+      }
+      self.rtcp.segment(pad, event);
+      return gst_pad_push_event(self.srcpad, event);
     case GST_EVENT_FLUSH_START:
       self.timer.set_flushing(true);
       return gst_pad_event_default(pad, parent, event);
     case GST_EVENT_FLUSH_STOP:
-      self.timing.flush();
-      self.last_arrival = Time{};
+      self.flush();
       self.timer.set_flushing(false);
       return gst_pad_event_default(pad, parent, event);
     case GST_EVENT_EOS:
@@ -316,49 +307,36 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
   }
 }
 
-// Checks mode and key while nothing flows, so that a mistake is an error at READY.
+// The key file may have another content next time, and keys are kept no longer than needed.
+static void gst_discord_decrypt_forget_settings(GstDiscordDecrypt* element) {
+  GST_OBJECT_LOCK(element);
+  element->priv->checked = false;
+  GST_OBJECT_UNLOCK(element);
+  element->priv->own_key.reset();
+}
+
+// Checks mode and key while nothing flows, so that a mistake is an error at READY; what is changed
+// in READY is checked again before PAUSED.
 static bool gst_discord_decrypt_prepare(GstDiscordDecrypt* element) {
   Decrypt& self = *element->priv;
   GST_OBJECT_LOCK(element);
   const Settings settings = self.settings;
+  const bool checked = std::exchange(self.checked, true);
   GST_OBJECT_UNLOCK(element);
-
-  self.own_key.reset();
-  SecretString text = settings.secret_key;
-  if (!settings.secret_key_file.empty()) {
-    SecretFile file = read_secret_file(settings.secret_key_file);
-    if (!file.problem.empty()) {
-      GST_ELEMENT_ERROR(element, RESOURCE, SETTINGS, ("%s", file.problem.c_str()),
-                        ("secret-key-file"));
-      return false;
-    }
-    if (!file.warning.empty()) {
-      GST_ELEMENT_WARNING(element, RESOURCE, SETTINGS, ("%s", file.warning.c_str()),
-                          ("secret-key-file"));
-    }
-    text = std::move(file.secret);
-  }
-  if (text.empty() && settings.mode.empty()) {
+  if (checked) {
     return true;
   }
-  const std::optional<transport::Mode> mode = transport::mode_from_name(settings.mode);
-  if (!mode) {
-    GST_ELEMENT_ERROR(element, RESOURCE, SETTINGS,
-                      ("The mode \"%s\" is unknown: set mode to a name such as "
-                       "aead_xchacha20_poly1305_rtpsize.",
-                       settings.mode.c_str()),
-                      (nullptr));
+  CaptureKeyCheck check =
+      check_capture_key(settings.mode, settings.secret_key, settings.secret_key_file);
+  self.own_key = check.key;
+  if (!check.warning.empty()) {
+    GST_ELEMENT_WARNING(element, RESOURCE, SETTINGS, ("%s", check.warning.c_str()), (nullptr));
+  }
+  if (!check.problem.empty()) {
+    gst_discord_decrypt_forget_settings(element);
+    GST_ELEMENT_ERROR(element, RESOURCE, SETTINGS, ("%s", check.problem.c_str()), (nullptr));
     return false;
   }
-  std::optional<Bytes> bytes = from_hex(text.reveal());
-  if (!bytes || bytes->size() != transport::Key::size) {
-    GST_ELEMENT_ERROR(element, RESOURCE, SETTINGS,
-                      ("The secret key must be 64 hexadecimal digits: set secret-key-file."),
-                      (nullptr));
-    return false;
-  }
-  self.own_key = OwnKey{*mode, transport::Key(std::span<const std::uint8_t, 32>(*bytes))};
-  sodium_memzero(bytes->data(), bytes->size());
   return true;
 }
 
@@ -395,6 +373,9 @@ static GstStateChangeReturn gst_discord_decrypt_change_state(GstElement* base,
       }
       break;
     case GST_STATE_CHANGE_READY_TO_PAUSED:
+      if (!gst_discord_decrypt_prepare(element)) {
+        return GST_STATE_CHANGE_FAILURE;
+      }
       gst_discord_decrypt_start(element);
       break;
     case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
@@ -415,11 +396,13 @@ static GstStateChangeReturn gst_discord_decrypt_change_state(GstElement* base,
     // The pads are inactive: nobody streams any more.
     self.timer.stop();
     self.drop_session();
-    self.timing.flush();
-    self.rtcp_started = false;
+    self.close();
+  }
+  if (result == GST_STATE_CHANGE_FAILURE && transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+    self.timer.stop();
   }
   if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
-    self.own_key.reset();
+    gst_discord_decrypt_forget_settings(element);
   }
   return result;
 }
@@ -432,30 +415,11 @@ static gboolean gst_discord_decrypt_set_clock(GstElement* element, GstClock* clo
 
 static GstPad* gst_discord_decrypt_request_new_pad(GstElement* element, GstPadTemplate* templ,
                                                    const gchar*, const GstCaps*) {
-  Decrypt& self = *GST_DISCORD_DECRYPT(element)->priv;
-  GST_OBJECT_LOCK(element);
-  const bool taken = self.rtcp_pad != nullptr;
-  GST_OBJECT_UNLOCK(element);
-  if (taken) {
-    GST_WARNING_OBJECT(element, "there is one rtcp_src pad only, and it has been requested");
-    return nullptr;
-  }
-  GstPad* pad = gst_pad_new_from_template(templ, "rtcp_src");
-  gst_pad_set_active(pad, TRUE);
-  gst_element_add_pad(element, pad);
-  GST_OBJECT_LOCK(element);
-  self.rtcp_pad = pad;
-  GST_OBJECT_UNLOCK(element);
-  return pad;
+  return GST_DISCORD_DECRYPT(element)->priv->rtcp.request(templ);
 }
 
 static void gst_discord_decrypt_release_pad(GstElement* element, GstPad* pad) {
-  Decrypt& self = *GST_DISCORD_DECRYPT(element)->priv;
-  GST_OBJECT_LOCK(element);
-  self.rtcp_pad = nullptr;
-  GST_OBJECT_UNLOCK(element);
-  gst_pad_set_active(pad, FALSE);
-  gst_element_remove_pad(element, pad);
+  GST_DISCORD_DECRYPT(element)->priv->rtcp.release(pad);
 }
 
 static void gst_discord_decrypt_set_property(GObject* object, guint id, const GValue* value,
@@ -466,6 +430,7 @@ static void gst_discord_decrypt_set_property(GObject* object, guint id, const GV
     return std::string(s != nullptr ? s : "");
   };
   GST_OBJECT_LOCK(object);
+  self.checked = self.checked && id == PROP_HOLD_TIME;
   switch (id) {
     case PROP_MODE:
       self.settings.mode = text();

@@ -11,15 +11,15 @@
  *
  * Since: 0.1
  */
-#include "gstdiscordrecordsink.h"
+#include "elements/gstdiscordrecordsink.h"
 
 #include "base/mutex.hpp"
 #include "discord/gstptr.hpp"
-#include "gstdiscordssrcdemux.h"
-#include "ledgerstats.hpp"
-#include "recordbranch.hpp"
-#include "recordfile.hpp"
-#include "recordname.hpp"
+#include "elements/gstdiscordssrcdemux.h"
+#include "elements/ledgerstats.hpp"
+#include "elements/recordbranch.hpp"
+#include "elements/recordfile.hpp"
+#include "elements/recordname.hpp"
 
 #include <chrono>
 #include <deque>
@@ -38,11 +38,11 @@ using namespace std::chrono_literals;
 
 using BranchPtr = std::shared_ptr<RecordBranch>;
 
-constexpr auto header_interval = 5s;      // a recorder that is killed loses no more than this
-constexpr auto closing_time = 10s;        // what a disk gets when the state goes down without EOS
-constexpr GstClockTime zero_grid = 62500; // ns; three samples, so that zero lies on a sample
+constexpr auto header_interval = 5s;       // a recorder that is killed loses no more than this
+constexpr auto closing_time = 10s;         // what a disk gets when the state goes down without EOS
+constexpr GstClockTime zero_grid = 62500;  // ns; three samples, so that zero lies on a sample
 
-} // namespace
+}  // namespace
 
 struct GstDiscordRecordSinkPrivate {
   Mutex mutex;
@@ -290,7 +290,7 @@ BranchPtr branch_of(GstDiscordRecordSinkPrivate& p, GstObject* object) {
 void contain(GstDiscordRecordSink* self, const BranchPtr& branch, GstMessage* message) {
   auto& p = *self->priv;
   if (!branch->give_up()) {
-    return; // the rest of the branch complains about the same failure
+    return;  // the rest of the branch complains about the same failure
   }
   GError* raw_error = nullptr;
   gchar* raw_debug = nullptr;
@@ -308,6 +308,13 @@ void contain(GstDiscordRecordSink* self, const BranchPtr& branch, GstMessage* me
 void handle_message(GstBin* bin, GstMessage* message) {
   auto* self = GST_DISCORD_RECORD_SINK(bin);
   const GstMessageType type = GST_MESSAGE_TYPE(message);
+  if (type == GST_MESSAGE_WARNING) {
+    const BranchPtr branch = branch_of(*self->priv, GST_MESSAGE_SRC(message));
+    if (branch && branch->given_up()) {
+      gst_message_unref(message); // wavenc misses its end; why it has none has been said
+      return;
+    }
+  }
   if (type == GST_MESSAGE_ERROR || type == GST_MESSAGE_EOS) {
     if (const BranchPtr branch = branch_of(*self->priv, GST_MESSAGE_SRC(message))) {
       const MessagePtr owned(message);
@@ -406,7 +413,7 @@ void finish_files(GstDiscordRecordSink* self) {
     p.stopping = true;
   }
   ObjectPtr<GstPad> pad(gst_element_get_static_pad(p.demux, "sink"));
-  gst_pad_send_event(pad.get(), gst_event_new_eos()); // refused when there has been one: as good
+  gst_pad_send_event(pad.get(), gst_event_new_eos());  // refused when there has been one: as good
   Lock lock(p.mutex);
   const auto until = std::chrono::steady_clock::now() + closing_time;
   while (!p.branches.empty()) {
@@ -442,31 +449,31 @@ GstStateChangeReturn change_state(GstElement* element, GstStateChange transition
   auto* self = GST_DISCORD_RECORD_SINK(element);
   auto& p = *self->priv;
   switch (transition) {
-  case GST_STATE_CHANGE_NULL_TO_READY:
-    if (!check_setup(self)) {
-      return GST_STATE_CHANGE_FAILURE;
+    case GST_STATE_CHANGE_NULL_TO_READY:
+      if (!check_setup(self)) {
+        return GST_STATE_CHANGE_FAILURE;
+      }
+      break;
+    case GST_STATE_CHANGE_READY_TO_PAUSED:
+      if (!start(self)) {
+        return GST_STATE_CHANGE_FAILURE;
+      }
+      break;
+    case GST_STATE_CHANGE_PAUSED_TO_PLAYING: {
+      ObjectPtr<GstClock> clock(gst_element_get_clock(element));
+      const GstClockTime base = gst_element_get_base_time(element);
+      Lock lock(p.mutex);
+      if (clock && !GST_CLOCK_TIME_IS_VALID(p.played_at)) {
+        const GstClockTime now = gst_clock_get_time(clock.get());
+        p.played_at = now > base ? now - base : 0;
+      }
+      break;
     }
-    break;
-  case GST_STATE_CHANGE_READY_TO_PAUSED:
-    if (!start(self)) {
-      return GST_STATE_CHANGE_FAILURE;
-    }
-    break;
-  case GST_STATE_CHANGE_PAUSED_TO_PLAYING: {
-    ObjectPtr<GstClock> clock(gst_element_get_clock(element));
-    const GstClockTime base = gst_element_get_base_time(element);
-    Lock lock(p.mutex);
-    if (clock && !GST_CLOCK_TIME_IS_VALID(p.played_at)) {
-      const GstClockTime now = gst_clock_get_time(clock.get());
-      p.played_at = now > base ? now - base : 0;
-    }
-    break;
-  }
-  case GST_STATE_CHANGE_PAUSED_TO_READY:
-    finish_files(self);
-    break;
-  default:
-    break;
+    case GST_STATE_CHANGE_PAUSED_TO_READY:
+      finish_files(self);
+      break;
+    default:
+      break;
   }
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(gst_discord_record_sink_parent_class)->change_state(element, transition);
@@ -504,24 +511,24 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* ps
   auto& p = *GST_DISCORD_RECORD_SINK(object)->priv;
   Lock lock(p.mutex);
   switch (id) {
-  case PROP_LOCATION: {
-    const gchar* location = g_value_get_string(value);
-    p.location = location != nullptr ? location : "";
-    break;
-  }
-  case PROP_FLAT:
-    p.flat = g_value_get_boolean(value) != FALSE;
-    break;
-  case PROP_FORMAT:
-    p.format =
-        g_value_get_enum(value) == GST_DISCORD_RECORD_MP3 ? RecordFormat::Mp3 : RecordFormat::Wav;
-    break;
-  case PROP_BITRATE:
-    p.bitrate = g_value_get_uint(value);
-    break;
-  default:
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    break;
+    case PROP_LOCATION: {
+      const gchar* location = g_value_get_string(value);
+      p.location = location != nullptr ? location : "";
+      break;
+    }
+    case PROP_FLAT:
+      p.flat = g_value_get_boolean(value) != FALSE;
+      break;
+    case PROP_FORMAT:
+      p.format =
+          g_value_get_enum(value) == GST_DISCORD_RECORD_MP3 ? RecordFormat::Mp3 : RecordFormat::Wav;
+      break;
+    case PROP_BITRATE:
+      p.bitrate = g_value_get_uint(value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
   }
 }
 
@@ -534,22 +541,22 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
   }
   Lock lock(p.mutex);
   switch (id) {
-  case PROP_LOCATION:
-    g_value_set_string(value, p.location.empty() ? nullptr : p.location.c_str());
-    break;
-  case PROP_FLAT:
-    g_value_set_boolean(value, p.flat);
-    break;
-  case PROP_FORMAT:
-    g_value_set_enum(value, p.format == RecordFormat::Mp3 ? GST_DISCORD_RECORD_MP3
-                                                          : GST_DISCORD_RECORD_WAV);
-    break;
-  case PROP_BITRATE:
-    g_value_set_uint(value, p.bitrate);
-    break;
-  default:
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    break;
+    case PROP_LOCATION:
+      g_value_set_string(value, p.location.empty() ? nullptr : p.location.c_str());
+      break;
+    case PROP_FLAT:
+      g_value_set_boolean(value, p.flat);
+      break;
+    case PROP_FORMAT:
+      g_value_set_enum(
+          value, p.format == RecordFormat::Mp3 ? GST_DISCORD_RECORD_MP3 : GST_DISCORD_RECORD_WAV);
+      break;
+    case PROP_BITRATE:
+      g_value_set_uint(value, p.bitrate);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
   }
 }
 
@@ -558,7 +565,7 @@ void finalize(GObject* object) {
   G_OBJECT_CLASS(gst_discord_record_sink_parent_class)->finalize(object);
 }
 
-} // namespace
+}  // namespace
 
 static void gst_discord_record_sink_class_init(GstDiscordRecordSinkClass* klass) {
   auto* object_class = G_OBJECT_CLASS(klass);
@@ -581,10 +588,10 @@ static void gst_discord_record_sink_class_init(GstDiscordRecordSinkClass* klass)
       g_param_spec_boolean("flat", "Flat",
                            "Put the files right into location, without a folder per recording",
                            FALSE, flags));
-  g_object_class_install_property(object_class, PROP_FORMAT,
-                                  g_param_spec_enum("format", "Format", "Format of the files",
-                                                    format_get_type(), GST_DISCORD_RECORD_WAV,
-                                                    flags));
+  g_object_class_install_property(
+      object_class, PROP_FORMAT,
+      g_param_spec_enum("format", "Format", "Format of the files", format_get_type(),
+                        GST_DISCORD_RECORD_WAV, flags));
   g_object_class_install_property(
       object_class, PROP_BITRATE,
       g_param_spec_uint("bitrate", "Bitrate",

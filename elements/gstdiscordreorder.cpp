@@ -23,7 +23,7 @@
 #include "elements/ledgerstats.hpp"
 #include "elements/speakerorder.hpp"
 #include "elements/upstreamtiming.hpp"
-#include "rtp/header.hpp"
+#include "rtp/packet.hpp"
 
 #include <atomic>
 #include <limits>
@@ -59,7 +59,8 @@ struct Reorder {
   Time last_arrival{};
 
   Mutex mutex;
-  std::map<std::uint32_t, SpeakerOrder> speakers GUARDED_BY(mutex);
+  using Speakers = std::map<std::uint32_t, SpeakerOrder>;
+  Speakers speakers GUARDED_BY(mutex);
   media::Ledger departed GUARDED_BY(mutex);  // of speakers that made room for others
   std::uint64_t departed_lost GUARDED_BY(mutex) = 0;
   std::uint64_t not_rtp GUARDED_BY(mutex) = 0;  // no RTP, or no Opus packet inside
@@ -79,7 +80,9 @@ struct Reorder {
   bool skip(const GstStructure* skipped);
   GstStructure* stats() EXCLUDES(mutex);
 
-  SpeakerOrder& speaker(std::uint32_t ssrc, OutputBatch& out) REQUIRES(mutex);
+  SpeakerOrder& speaker(std::uint32_t ssrc, std::uint64_t user, OutputBatch& out) REQUIRES(mutex);
+  void retire(Speakers::iterator speaker, OutputBatch& out) REQUIRES(mutex);
+  void set_latency(guint ms) EXCLUDES(mutex);
   void accept(BufferPtr buffer, OutputBatch& out) REQUIRES(mutex);
   void pop_due(Time now, OutputBatch& out) REQUIRES(mutex);
   void arm() EXCLUDES(mutex);
@@ -115,21 +118,32 @@ GST_ELEMENT_REGISTER_DEFINE(discordreorder, "discordreorder", GST_RANK_NONE,
 
 namespace {
 
+// What still waits leaves, and the figures stay.
+void Reorder::retire(Speakers::iterator speaker, OutputBatch& out) {
+  speaker->second.drain(last_arrival, out, position());
+  departed += speaker->second.ledger();
+  departed_lost += speaker->second.lost();
+  speakers.erase(speaker);
+}
+
 // The order of an SSRC; at the limit the longest idle one makes room, after its packets have left.
-SpeakerOrder& Reorder::speaker(std::uint32_t ssrc, OutputBatch& out) {
+SpeakerOrder& Reorder::speaker(std::uint32_t ssrc, std::uint64_t user, OutputBatch& out) {
   const auto known = speakers.find(ssrc);
   if (known != speakers.end()) {
-    return known->second;
+    const std::uint64_t owner = known->second.user_id();
+    if (owner == user || owner == 0 || user == 0) {
+      return known->second;
+    }
+    // The server gave the SSRC to somebody else, whose numbers have nothing to do with the old
+    // ones.
+    retire(known, out);
   }
-  if (speakers.size() >= max_speakers) {
+  while (speakers.size() >= max_speakers) {
     const auto idlest =
         std::min_element(speakers.begin(), speakers.end(), [](const auto& a, const auto& b) {
           return a.second.last_arrival() < b.second.last_arrival();
         });
-    idlest->second.drain(last_arrival, out, position());
-    departed += idlest->second.ledger();
-    departed_lost += idlest->second.lost();
-    speakers.erase(idlest);
+    retire(idlest, out);
   }
   return speakers.try_emplace(ssrc, ssrc, latency_time()).first->second;
 }
@@ -140,21 +154,15 @@ void Reorder::accept(BufferPtr buffer, OutputBatch& out) {
   {
     const MappedBuffer map(buffer.get(), GST_MAP_READ);
     const ByteSpan bytes = map ? ByteSpan(map.data(), map.size()) : ByteSpan();
-    const auto parsed = rtp::parse_header(bytes);
-    if (!parsed || parsed->extension || parsed->padding) {
-      // `discorddecrypt` has taken extension and padding away; nobody else feeds this element.
-      not_rtp++;
-      return;
-    }
-    header = *parsed;
-    const ByteSpan payload = bytes.subspan(rtp::header_size(header));
-    const auto opus = media::parse_opus_packet(payload);
+    const auto parsed = rtp::parse_packet(bytes);
+    const auto opus = media::parse_opus_packet(parsed ? parsed->payload : ByteSpan());
     if (!opus) {
       not_rtp++;
       return;
     }
+    header = parsed->header;
     packet.duration = opus->duration;
-    packet.silence = media::is_silence_frame(payload);
+    packet.silence = media::is_silence_frame(parsed->payload);
   }
   const auto* meta = gst_buffer_get_discord_speaker_meta(buffer.get());
   packet.quiet =
@@ -169,7 +177,7 @@ void Reorder::accept(BufferPtr buffer, OutputBatch& out) {
   if (!timing.live()) {
     pop_due(last_arrival, out);
   }
-  SpeakerOrder& order = speaker(header.ssrc, out);
+  SpeakerOrder& order = speaker(header.ssrc, meta != nullptr ? meta->user_id : 0, out);
   order.push(std::move(packet), header.sequence, arrival);
   order.pop(last_arrival, out, position());
   earliest = earlier(earliest, order.next_deadline());
@@ -198,7 +206,7 @@ void Reorder::arm() {
 
 void Reorder::on_timer(GstClockTime now) {
   GST_PAD_STREAM_LOCK(sinkpad);
-  if (GST_CLOCK_TIME_IS_VALID(now)) {
+  if (timing.live() && GST_CLOCK_TIME_IS_VALID(now)) {
     OutputBatch out;
     {
       Lock lock(mutex);
@@ -259,6 +267,22 @@ void Reorder::finish() {
   out.push(element, srcpad);
 }
 
+void Reorder::set_latency(guint ms) {
+  if (latency.exchange(ms) == ms) {
+    return;
+  }
+  {
+    Lock lock(mutex);
+    earliest.reset();
+    for (auto& [ssrc, order] : speakers) {
+      order.set_latency(latency_time());
+      earliest = earlier(earliest, order.next_deadline());
+    }
+  }
+  timer.kick();  // what waits may be due earlier than the timer knows
+  gst_element_post_message(element, gst_message_new_latency(GST_OBJECT_CAST(element)));
+}
+
 // Forgets every packet and position; the figures stay.
 void Reorder::flush() {
   Lock lock(mutex);
@@ -315,7 +339,10 @@ static gboolean gst_discord_reorder_sink_event(GstPad* pad, GstObject* parent, G
   Reorder& self = *GST_DISCORD_REORDER(parent)->priv;
   switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_SEGMENT:
-      self.timing.segment_arrived(pad, event);
+      if (!self.timing.segment_arrived(pad, event)) {
+        gst_event_unref(event);
+        return FALSE;
+      }
       break;
     case GST_EVENT_FLUSH_START:
       self.timer.set_flushing(true);
@@ -386,6 +413,9 @@ static GstStateChangeReturn gst_discord_reorder_change_state(GstElement* element
     self.flush();
     self.timing.flush();
   }
+  if (result == GST_STATE_CHANGE_FAILURE && transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+    self.timer.stop();
+  }
   return result;
 }
 
@@ -399,21 +429,9 @@ static void gst_discord_reorder_set_property(GObject* object, guint id, const GV
                                              GParamSpec* pspec) {
   Reorder& self = *GST_DISCORD_REORDER(object)->priv;
   switch (id) {
-    case PROP_LATENCY: {
-      const guint latency = g_value_get_uint(value);
-      const bool changed = self.latency.exchange(latency) != latency;
-      {
-        Lock lock(self.mutex);
-        for (auto& [ssrc, order] : self.speakers) {
-          order.set_latency(self.latency_time());
-        }
-      }
-      if (changed) {
-        gst_element_post_message(GST_ELEMENT_CAST(object),
-                                 gst_message_new_latency(GST_OBJECT_CAST(object)));
-      }
+    case PROP_LATENCY:
+      self.set_latency(g_value_get_uint(value));
       break;
-    }
     case PROP_MAX_SPEAKERS:
       self.max_speakers = g_value_get_uint(value);
       break;

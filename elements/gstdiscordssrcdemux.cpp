@@ -12,14 +12,14 @@
  *
  * Since: 0.1
  */
-#include "gstdiscordssrcdemux.h"
+#include "elements/gstdiscordssrcdemux.h"
 
-#include "deadlinetimer.hpp"
 #include "discord/gstdiscordspeakermeta.h"
 #include "discord/gstdiscordtags.h"
 #include "discord/gstptr.hpp"
-#include "gstdiscordssrcdemuxpad.h"
-#include "speakertable.hpp"
+#include "elements/deadlinetimer.hpp"
+#include "elements/gstdiscordssrcdemuxpad.h"
+#include "elements/speakertable.hpp"
 
 #include <atomic>
 #include "media/opus_packet.hpp"
@@ -48,8 +48,8 @@ struct Speaker {
   ObjectPtr<GstPad> pad;
   ObjectPtr<GstStream> stream;
   std::string stream_id;
-  GstClockTime position = GST_CLOCK_TIME_NONE;  // end of what the pad was given, in segment time
-  GstClockTime last_data = GST_CLOCK_TIME_NONE; // end of its last packet
+  GstClockTime position = GST_CLOCK_TIME_NONE;   // end of what the pad was given, in segment time
+  GstClockTime last_data = GST_CLOCK_TIME_NONE;  // end of its last packet
   GstFlowReturn flow = GST_FLOW_OK;
 
   GstDiscordSsrcDemuxPad* own_pad() const { return GST_DISCORD_SSRC_DEMUX_PAD(pad.get()); }
@@ -69,7 +69,7 @@ struct Stats {
   guint speakers = 0;
 };
 
-} // namespace
+}  // namespace
 
 struct GstDiscordSsrcDemuxPrivate {
   explicit GstDiscordSsrcDemuxPrivate(GstDiscordSsrcDemux* self);
@@ -80,8 +80,8 @@ struct GstDiscordSsrcDemuxPrivate {
   CapsPtr caps;
   std::string parent_stream_id;
   guint group_id = GST_GROUP_ID_INVALID;
-  GstClockTime newest = GST_CLOCK_TIME_NONE;     // furthest position of any speaker
-  GstClockTime last_limit = GST_CLOCK_TIME_NONE; // furthest GAP limit so far
+  GstClockTime newest = GST_CLOCK_TIME_NONE;      // furthest position of any speaker
+  GstClockTime last_limit = GST_CLOCK_TIME_NONE;  // furthest GAP limit so far
   bool warned_too_many = false;
   bool raw = false;
 
@@ -120,10 +120,10 @@ GST_ELEMENT_REGISTER_DEFINE(discordssrcdemux, "discordssrcdemux", GST_RANK_NONE,
 
 namespace {
 
-#define RTP_CAPS                                                                                   \
-  "application/x-rtp, media = (string) audio, encoding-name = (string) OPUS, "                     \
+#define RTP_CAPS                                                               \
+  "application/x-rtp, media = (string) audio, encoding-name = (string) OPUS, " \
   "clock-rate = (int) 48000"
-#define RAW_FORMAT                                                                                 \
+#define RAW_FORMAT \
   "format = (string) S16LE, rate = (int) 48000, channels = (int) 2, layout = (string) interleaved"
 
 GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
@@ -205,7 +205,7 @@ CapsPtr out_caps(const GstDiscordSsrcDemuxPrivate& p) {
   }
   CapsPtr caps(gst_caps_copy(p.caps.get()));
   if (p.raw) {
-    gst_caps_set_features(caps.get(), 0, nullptr); // none means plain system memory
+    gst_caps_set_features(caps.get(), 0, nullptr);  // none means plain system memory
   } else {
     gst_structure_remove_field(gst_caps_get_structure(caps.get(), 0), "ssrc");
   }
@@ -392,7 +392,7 @@ void on_tick(GstDiscordSsrcDemux* self, GstClockTime now) {
   auto& p = *self->priv;
   query_latency(self);
   if (!p.live) {
-    return; // armed again when upstream may have changed
+    return;  // armed again when upstream may have changed
   }
   GST_PAD_STREAM_LOCK(p.sinkpad);
   const GstClockTime behind = p.latency + gap_margin;
@@ -489,7 +489,7 @@ void account(GstDiscordSsrcDemuxPrivate& p, Speaker& s, const GstBuffer* buffer,
              const Identity& id) {
   GstClockTime pts = GST_BUFFER_PTS(buffer);
   if (!GST_CLOCK_TIME_IS_VALID(pts)) {
-    pts = GST_BUFFER_DTS(buffer); // a capture stamps only DTS
+    pts = GST_BUFFER_DTS(buffer);  // a capture stamps only DTS
   }
   if (GST_CLOCK_TIME_IS_VALID(pts)) {
     const GstClockTime end = add_duration(pts, id.duration);
@@ -688,90 +688,90 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   auto& p = *self->priv;
   EventPtr owned(event);
   switch (GST_EVENT_TYPE(event)) {
-  case GST_EVENT_STREAM_START: {
-    const gchar* id;
-    gst_event_parse_stream_start(event, &id);
-    p.parent_stream_id = id;
-    if (!gst_event_parse_group_id(event, &p.group_id)) {
-      p.group_id = gst_util_group_id_next();
-    }
-    p.latency_known = false;
-    for (const auto& s : p.speakers.all()) {
-      gst_pad_push_event(s->pad.get(), stream_start_event(self, *s));
-    }
-    return TRUE;
-  }
-  case GST_EVENT_CAPS:
-    return set_caps(self, event);
-  case GST_EVENT_SEGMENT:
-    gst_event_copy_segment(event, &p.segment);
-    p.latency_known = false;
-    push_to_all(self, event);
-    return TRUE;
-  case GST_EVENT_EOS:
-    on_eos(self, owned.release());
-    return TRUE;
-  case GST_EVENT_GAP: {
-    // A gap of the whole stream: time passes for everybody.
-    GstClockTime at;
-    GstClockTime duration;
-    gst_event_parse_gap(event, &at, &duration);
-    if (GST_CLOCK_TIME_IS_VALID(duration)) {
-      at = add_duration(at, duration);
-    }
-    if (!GST_CLOCK_TIME_IS_VALID(p.newest) || at > p.newest) {
-      p.newest = at;
-    }
-    fill_gaps_from_progress(self);
-    return TRUE;
-  }
-  case GST_EVENT_CUSTOM_DOWNSTREAM:
-    if (gst_event_has_name(event, "GstRTPPacketLost")) {
-      on_lost(self, std::move(owned));
+    case GST_EVENT_STREAM_START: {
+      const gchar* id;
+      gst_event_parse_stream_start(event, &id);
+      p.parent_stream_id = id;
+      if (!gst_event_parse_group_id(event, &p.group_id)) {
+        p.group_id = gst_util_group_id_next();
+      }
+      p.latency_known = false;
+      for (const auto& s : p.speakers.all()) {
+        gst_pad_push_event(s->pad.get(), stream_start_event(self, *s));
+      }
       return TRUE;
     }
-    if (gst_event_has_name(event, "discord-user-info")) {
-      on_user_info(self, event);
+    case GST_EVENT_CAPS:
+      return set_caps(self, event);
+    case GST_EVENT_SEGMENT:
+      gst_event_copy_segment(event, &p.segment);
+      p.latency_known = false;
+      push_to_all(self, event);
+      return TRUE;
+    case GST_EVENT_EOS:
+      on_eos(self, owned.release());
+      return TRUE;
+    case GST_EVENT_GAP: {
+      // A gap of the whole stream: time passes for everybody.
+      GstClockTime at;
+      GstClockTime duration;
+      gst_event_parse_gap(event, &at, &duration);
+      if (GST_CLOCK_TIME_IS_VALID(duration)) {
+        at = add_duration(at, duration);
+      }
+      if (!GST_CLOCK_TIME_IS_VALID(p.newest) || at > p.newest) {
+        p.newest = at;
+      }
+      fill_gaps_from_progress(self);
+      return TRUE;
     }
-    push_to_all(self, event);
-    return TRUE;
-  case GST_EVENT_FLUSH_START:
-    p.timer.set_flushing(true);
-    // A recording keeps what it has.
-    return p.embedded ? TRUE : gst_pad_event_default(pad, parent, owned.release());
-  case GST_EVENT_FLUSH_STOP:
-    for (const auto& s : p.speakers.all()) {
-      s->flow = GST_FLOW_OK;
-      s->position = s->last_data = GST_CLOCK_TIME_NONE;
-    }
-    p.newest = p.last_limit = GST_CLOCK_TIME_NONE;
-    gst_segment_init(&p.segment, GST_FORMAT_UNDEFINED);
-    p.latency_known = false;
-    p.timer.set_flushing(false);
-    return p.embedded ? TRUE : gst_pad_event_default(pad, parent, owned.release());
-  case GST_EVENT_TAG:
-    return TRUE; // they say something of all speakers at once; each pad has its own
-  default:
-    return gst_pad_event_default(pad, parent, owned.release());
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+      if (gst_event_has_name(event, "GstRTPPacketLost")) {
+        on_lost(self, std::move(owned));
+        return TRUE;
+      }
+      if (gst_event_has_name(event, "discord-user-info")) {
+        on_user_info(self, event);
+      }
+      push_to_all(self, event);
+      return TRUE;
+    case GST_EVENT_FLUSH_START:
+      p.timer.set_flushing(true);
+      // A recording keeps what it has.
+      return p.embedded ? TRUE : gst_pad_event_default(pad, parent, owned.release());
+    case GST_EVENT_FLUSH_STOP:
+      for (const auto& s : p.speakers.all()) {
+        s->flow = GST_FLOW_OK;
+        s->position = s->last_data = GST_CLOCK_TIME_NONE;
+      }
+      p.newest = p.last_limit = GST_CLOCK_TIME_NONE;
+      gst_segment_init(&p.segment, GST_FORMAT_UNDEFINED);
+      p.latency_known = false;
+      p.timer.set_flushing(false);
+      return p.embedded ? TRUE : gst_pad_event_default(pad, parent, owned.release());
+    case GST_EVENT_TAG:
+      return TRUE;  // they say something of all speakers at once; each pad has its own
+    default:
+      return gst_pad_event_default(pad, parent, owned.release());
   }
 }
 
 gboolean sink_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   switch (GST_QUERY_TYPE(query)) {
-  case GST_QUERY_CAPS: {
-    GstCaps* filter;
-    gst_query_parse_caps(query, &filter);
-    CapsPtr caps(gst_pad_get_pad_template_caps(pad));
-    if (filter != nullptr) {
-      caps.reset(gst_caps_intersect_full(filter, caps.get(), GST_CAPS_INTERSECT_FIRST));
+    case GST_QUERY_CAPS: {
+      GstCaps* filter;
+      gst_query_parse_caps(query, &filter);
+      CapsPtr caps(gst_pad_get_pad_template_caps(pad));
+      if (filter != nullptr) {
+        caps.reset(gst_caps_intersect_full(filter, caps.get(), GST_CAPS_INTERSECT_FIRST));
+      }
+      gst_query_set_caps_result(query, caps.get());
+      return TRUE;
     }
-    gst_query_set_caps_result(query, caps.get());
-    return TRUE;
-  }
-  case GST_QUERY_ALLOCATION:
-    return FALSE; // no pool fits several consumers
-  default:
-    return gst_pad_query_default(pad, parent, query);
+    case GST_QUERY_ALLOCATION:
+      return FALSE;  // no pool fits several consumers
+    default:
+      return gst_pad_query_default(pad, parent, query);
   }
 }
 
@@ -779,29 +779,29 @@ gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   auto* self = GST_DISCORD_SSRC_DEMUX(parent);
   auto& p = *self->priv;
   switch (GST_EVENT_TYPE(event)) {
-  case GST_EVENT_QOS:         // one slow consumer must not throttle what all others hear
-  case GST_EVENT_RECONFIGURE: // a pad's caps are fixed; upstream has nothing to decide
-    gst_event_unref(event);
-    return TRUE;
-  case GST_EVENT_SEEK: {
-    // Every sink behind every pad sends the same seek; upstream gets it once.
-    const guint32 seqnum = gst_event_get_seqnum(event);
-    bool again;
-    {
-      Lock lock(p.mutex);
-      again = std::exchange(p.last_upstream_seqnum, seqnum) == seqnum;
-    }
-    if (again) {
+    case GST_EVENT_QOS:          // one slow consumer must not throttle what all others hear
+    case GST_EVENT_RECONFIGURE:  // a pad's caps are fixed; upstream has nothing to decide
       gst_event_unref(event);
       return TRUE;
+    case GST_EVENT_SEEK: {
+      // Every sink behind every pad sends the same seek; upstream gets it once.
+      const guint32 seqnum = gst_event_get_seqnum(event);
+      bool again;
+      {
+        Lock lock(p.mutex);
+        again = std::exchange(p.last_upstream_seqnum, seqnum) == seqnum;
+      }
+      if (again) {
+        gst_event_unref(event);
+        return TRUE;
+      }
+      return gst_pad_push_event(p.sinkpad, event);
     }
-    return gst_pad_push_event(p.sinkpad, event);
-  }
-  case GST_EVENT_LATENCY:
-    p.latency_known = false;
-    return gst_pad_event_default(pad, parent, event);
-  default:
-    return gst_pad_event_default(pad, parent, event);
+    case GST_EVENT_LATENCY:
+      p.latency_known = false;
+      return gst_pad_event_default(pad, parent, event);
+    default:
+      return gst_pad_event_default(pad, parent, event);
   }
 }
 
@@ -811,46 +811,46 @@ GstStateChangeReturn change_state(GstElement* element, GstStateChange transition
   auto* self = GST_DISCORD_SSRC_DEMUX(element);
   auto& p = *self->priv;
   switch (transition) {
-  case GST_STATE_CHANGE_READY_TO_PAUSED:
-    gst_segment_init(&p.segment, GST_FORMAT_UNDEFINED);
-    p.newest = p.last_limit = GST_CLOCK_TIME_NONE;
-    p.warned_too_many = false;
-    p.latency_known = false;
-    p.live = false;
-    p.count([](Stats& st) { st = Stats{}; });
-    p.timer.start();
-    break;
-  case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
-    p.timer.set_playing(false);
-    break;
-  case GST_STATE_CHANGE_PAUSED_TO_READY:
-    p.timer.set_flushing(true);
-    break;
-  default:
-    break;
+    case GST_STATE_CHANGE_READY_TO_PAUSED:
+      gst_segment_init(&p.segment, GST_FORMAT_UNDEFINED);
+      p.newest = p.last_limit = GST_CLOCK_TIME_NONE;
+      p.warned_too_many = false;
+      p.latency_known = false;
+      p.live = false;
+      p.count([](Stats& st) { st = Stats{}; });
+      p.timer.start();
+      break;
+    case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
+      p.timer.set_playing(false);
+      break;
+    case GST_STATE_CHANGE_PAUSED_TO_READY:
+      p.timer.set_flushing(true);
+      break;
+    default:
+      break;
   }
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(gst_discord_ssrc_demux_parent_class)->change_state(element, transition);
   switch (transition) {
-  case GST_STATE_CHANGE_PAUSED_TO_PLAYING:
-    p.timer.set_playing(true);
-    break;
-  case GST_STATE_CHANGE_READY_TO_PAUSED:
-    if (result == GST_STATE_CHANGE_FAILURE) {
+    case GST_STATE_CHANGE_PAUSED_TO_PLAYING:
+      p.timer.set_playing(true);
+      break;
+    case GST_STATE_CHANGE_READY_TO_PAUSED:
+      if (result == GST_STATE_CHANGE_FAILURE) {
+        p.timer.stop();
+      }
+      break;
+    case GST_STATE_CHANGE_PAUSED_TO_READY:
+      // The sink pad is inactive: no streaming thread is inside, and the timer ends here.
       p.timer.stop();
-    }
-    break;
-  case GST_STATE_CHANGE_PAUSED_TO_READY:
-    // The sink pad is inactive: no streaming thread is inside, and the timer ends here.
-    p.timer.stop();
-    while (p.speakers.size() > 0) {
-      remove_speaker(self, p.speakers.all().back().get(), false);
-    }
-    p.caps.reset();
-    p.parent_stream_id.clear();
-    break;
-  default:
-    break;
+      while (p.speakers.size() > 0) {
+        remove_speaker(self, p.speakers.all().back().get(), false);
+      }
+      p.caps.reset();
+      p.parent_stream_id.clear();
+      break;
+    default:
+      break;
   }
   return result;
 }
@@ -878,19 +878,19 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* ps
   auto& p = *GST_DISCORD_SSRC_DEMUX(object)->priv;
   Lock lock(p.mutex);
   switch (id) {
-  case PROP_GROUP_BY:
-    p.group_by =
-        g_value_get_enum(value) == GST_DISCORD_GROUP_BY_SSRC ? GroupBy::Ssrc : GroupBy::User;
-    break;
-  case PROP_MAX_SPEAKERS:
-    p.max_speakers = g_value_get_uint(value);
-    break;
-  case PROP_IDLE_TIMEOUT:
-    p.idle_timeout_ms = g_value_get_uint(value);
-    break;
-  default:
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    break;
+    case PROP_GROUP_BY:
+      p.group_by =
+          g_value_get_enum(value) == GST_DISCORD_GROUP_BY_SSRC ? GroupBy::Ssrc : GroupBy::User;
+      break;
+    case PROP_MAX_SPEAKERS:
+      p.max_speakers = g_value_get_uint(value);
+      break;
+    case PROP_IDLE_TIMEOUT:
+      p.idle_timeout_ms = g_value_get_uint(value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
   }
 }
 
@@ -903,19 +903,19 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
   }
   Lock lock(p.mutex);
   switch (id) {
-  case PROP_GROUP_BY:
-    g_value_set_enum(value, p.group_by == GroupBy::Ssrc ? GST_DISCORD_GROUP_BY_SSRC
-                                                        : GST_DISCORD_GROUP_BY_USER);
-    break;
-  case PROP_MAX_SPEAKERS:
-    g_value_set_uint(value, p.max_speakers);
-    break;
-  case PROP_IDLE_TIMEOUT:
-    g_value_set_uint(value, p.idle_timeout_ms);
-    break;
-  default:
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    break;
+    case PROP_GROUP_BY:
+      g_value_set_enum(value, p.group_by == GroupBy::Ssrc ? GST_DISCORD_GROUP_BY_SSRC
+                                                          : GST_DISCORD_GROUP_BY_USER);
+      break;
+    case PROP_MAX_SPEAKERS:
+      g_value_set_uint(value, p.max_speakers);
+      break;
+    case PROP_IDLE_TIMEOUT:
+      g_value_set_uint(value, p.idle_timeout_ms);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
   }
 }
 
@@ -924,7 +924,7 @@ void finalize(GObject* object) {
   G_OBJECT_CLASS(gst_discord_ssrc_demux_parent_class)->finalize(object);
 }
 
-} // namespace
+}  // namespace
 
 GstDiscordSsrcDemuxPrivate::GstDiscordSsrcDemuxPrivate(GstDiscordSsrcDemux* self)
     : timer(GST_ELEMENT(self), "discord-demux", [self](GstClockTime now) { on_tick(self, now); }) {
@@ -944,10 +944,10 @@ static void gst_discord_ssrc_demux_class_init(GstDiscordSsrcDemuxClass* klass) {
                                            GST_PARAM_MUTABLE_READY);
   const auto rw_playing = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
                                                    GST_PARAM_MUTABLE_PLAYING);
-  g_object_class_install_property(object_class, PROP_GROUP_BY,
-                                  g_param_spec_enum("group-by", "Group by",
-                                                    "What one pad stands for", group_by_get_type(),
-                                                    GST_DISCORD_GROUP_BY_USER, rw));
+  g_object_class_install_property(
+      object_class, PROP_GROUP_BY,
+      g_param_spec_enum("group-by", "Group by", "What one pad stands for", group_by_get_type(),
+                        GST_DISCORD_GROUP_BY_USER, rw));
   g_object_class_install_property(
       object_class, PROP_MAX_SPEAKERS,
       g_param_spec_uint("max-speakers", "Maximum speakers",

@@ -1,4 +1,4 @@
-#include "gstdiscordssrcdemuxpad.h"
+#include "elements/gstdiscordssrcdemuxpad.h"
 
 // Everything here is plain old data, guarded by the object lock.
 struct _GstDiscordSsrcDemuxPad {
@@ -19,18 +19,18 @@ void pad_get_property(GObject* object, guint id, GValue* value, GParamSpec* pspe
   auto* self = GST_DISCORD_SSRC_DEMUX_PAD(object);
   GST_OBJECT_LOCK(self);
   switch (id) {
-  case PROP_SSRC:
-    g_value_set_uint(value, self->ssrc);
-    break;
-  case PROP_USER_ID:
-    g_value_set_uint64(value, self->user_id);
-    break;
-  case PROP_DISPLAY_NAME:
-    g_value_set_string(value, self->display_name);
-    break;
-  default:
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    break;
+    case PROP_SSRC:
+      g_value_set_uint(value, self->ssrc);
+      break;
+    case PROP_USER_ID:
+      g_value_set_uint64(value, self->user_id);
+      break;
+    case PROP_DISPLAY_NAME:
+      g_value_set_string(value, self->display_name);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
   }
   GST_OBJECT_UNLOCK(self);
 }
@@ -40,7 +40,7 @@ void pad_finalize(GObject* object) {
   G_OBJECT_CLASS(gst_discord_ssrc_demux_pad_parent_class)->finalize(object);
 }
 
-} // namespace
+}  // namespace
 
 static void gst_discord_ssrc_demux_pad_class_init(GstDiscordSsrcDemuxPadClass* klass) {
   auto* object_class = G_OBJECT_CLASS(klass);

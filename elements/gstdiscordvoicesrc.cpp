@@ -27,6 +27,8 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <utility>
+#include <vector>
 
 GST_DEBUG_CATEGORY(discord_voice_src_debug);
 #define GST_CAT_DEFAULT discord_voice_src_debug
@@ -57,17 +59,26 @@ struct Connection {
              net::ClientOptions options)
       : link(element, call, port), client(std::move(credentials), std::move(options), link) {}
 
+  // Until this returns the link may be called. Whoever still holds the connection can read its
+  // status afterwards, no more.
+  void close() {
+    client.stop();
+    link.cancel_progress();
+  }
+
   VoiceLink link;
   net::VoiceClient client;
 };
 
 struct Source {
   Settings settings;               // object lock
+  bool checked = false;            // object lock: `credentials` are made of these settings
   voice::Credentials credentials;  // state changes only
 
   GObjectPtr<GstDiscordSession> session{gst_discord_session_new()};
   MediaPort port;
-  DatagramBatch batch;  // streaming thread
+  DatagramBatch batch;           // streaming thread
+  std::vector<BufferPtr> ready;  // streaming thread: received, not pushed yet
 
   Mutex connection_mutex;
   std::shared_ptr<Connection> connection GUARDED_BY(connection_mutex);
@@ -126,6 +137,7 @@ static void gst_discord_voice_src_set_property(GObject* object, guint id, const 
                                                GParamSpec* pspec) {
   Source& self = *GST_DISCORD_VOICE_SRC(object)->priv;
   GST_OBJECT_LOCK(object);
+  self.checked = self.checked && id == PROP_RECEIVING;
   switch (id) {
     case PROP_ENDPOINT:
       self.settings.endpoint = string_of(value);
@@ -248,12 +260,17 @@ static void gst_discord_voice_src_get_property(GObject* object, guint id, GValue
   GST_OBJECT_UNLOCK(object);
 }
 
-// Checks the settings while nothing has been opened yet, so that a mistake is an error at READY.
+// Checks the settings while nothing has been opened yet, so that a mistake is an error at READY;
+// what is changed in READY is checked again before PAUSED.
 static bool gst_discord_voice_src_prepare(GstDiscordVoiceSrc* src) {
   Source& self = *src->priv;
   GST_OBJECT_LOCK(src);
   const Settings settings = self.settings;
+  const bool checked = std::exchange(self.checked, true);
   GST_OBJECT_UNLOCK(src);
+  if (checked) {
+    return true;
+  }
 
   voice::Credentials& credentials = self.credentials;
   credentials = {settings.endpoint, settings.session_id, settings.token,
@@ -279,11 +296,25 @@ static bool gst_discord_voice_src_prepare(GstDiscordVoiceSrc* src) {
 
 static GstStateChangeReturn gst_discord_voice_src_change_state(GstElement* element,
                                                                GstStateChange transition) {
-  if (transition == GST_STATE_CHANGE_NULL_TO_READY &&
-      !gst_discord_voice_src_prepare(GST_DISCORD_VOICE_SRC(element))) {
+  auto* src = GST_DISCORD_VOICE_SRC(element);
+  if ((transition == GST_STATE_CHANGE_NULL_TO_READY ||
+       transition == GST_STATE_CHANGE_READY_TO_PAUSED) &&
+      !gst_discord_voice_src_prepare(src)) {
+    GST_OBJECT_LOCK(src);
+    src->priv->checked = false;
+    GST_OBJECT_UNLOCK(src);
     return GST_STATE_CHANGE_FAILURE;
   }
-  return GST_ELEMENT_CLASS(parent_class)->change_state(element, transition);
+  const GstStateChangeReturn result =
+      GST_ELEMENT_CLASS(parent_class)->change_state(element, transition);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
+    // A token file may have another content next time, and secrets are kept no longer than needed.
+    GST_OBJECT_LOCK(src);
+    src->priv->checked = false;
+    GST_OBJECT_UNLOCK(src);
+    src->priv->credentials = voice::Credentials();
+  }
+  return result;
 }
 
 static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
@@ -296,6 +327,12 @@ static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
   options.receive_buffer = self.settings.buffer_size;
   GST_OBJECT_UNLOCK(base);
 
+  if (!self.port.usable()) {
+    GST_ELEMENT_ERROR(base, RESOURCE, OPEN_READ,
+                      ("This process has no file descriptor left: raise its limit (ulimit -n)."),
+                      (nullptr));
+    return FALSE;
+  }
   self.port.reset();
   auto connection =
       std::make_shared<Connection>(GST_ELEMENT_CAST(base), call_state(self.session.get()),
@@ -318,9 +355,9 @@ static gboolean gst_discord_voice_src_stop(GstBaseSrc* base) {
     self.connection.reset();
   }
   if (connection) {
-    connection->link.cancel_progress();
+    connection->close();
   }
-  connection.reset();
+  self.ready.clear();
   self.port.reset();
   call_state(self.session.get()).update([](CallSnapshot& call) { call = CallSnapshot(); });
   return TRUE;
@@ -360,14 +397,12 @@ static GstClockTime running_time(GstElement* element) {
   return now > base ? now - base : 0;
 }
 
-// Moves what is media from the batch into a list; the rest is counted and, where it concerns the
-// session, handed to it.
-static BufferListPtr gst_discord_voice_src_collect(GstDiscordVoiceSrc* src,
-                                                   const MediaPort::Socket& socket,
-                                                   std::size_t count) {
+// Moves what is media from the batch to what is ready to leave; the rest is counted and, where it
+// concerns the session, handed to it.
+static void gst_discord_voice_src_collect(GstDiscordVoiceSrc* src, const MediaPort::Socket& socket,
+                                          std::size_t count) {
   Source& self = *src->priv;
   const GstClockTime now = running_time(GST_ELEMENT_CAST(src));
-  BufferListPtr list;
   for (std::size_t i = 0; i < count; i++) {
     const net::DatagramInfo& info = self.batch.info(i);
     self.datagrams++;
@@ -399,20 +434,45 @@ static BufferListPtr gst_discord_voice_src_collect(GstDiscordVoiceSrc* src,
       GST_BUFFER_PTS(buffer.get()) = now > age ? now - age : 0;
       GST_BUFFER_DTS(buffer.get()) = GST_BUFFER_PTS(buffer.get());
     }
-    if (!list) {
-      list.reset(gst_buffer_list_new_sized(static_cast<guint>(count)));
-    }
-    gst_buffer_list_add(list.get(), buffer.release());
+    self.ready.push_back(std::move(buffer));
   }
-  self.kernel_drops = socket.udp->kernel_drops();
-  return list;
+  self.kernel_drops += socket.udp->take_kernel_drops();
+}
+
+// Lets everything ready leave: as a list, but for the buffer that the base class pushes. Its own
+// way to take a list, gst_base_src_submit_buffer_list(), releases a null buffer when the element
+// is stopped or ended before the push (1.22).
+static GstFlowReturn gst_discord_voice_src_hand_over(GstDiscordVoiceSrc* src, GstBuffer** out) {
+  Source& self = *src->priv;
+  GstPad* pad = GST_BASE_SRC_PAD(src);
+  const EventPtr segment(gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0));
+  if (!segment) {
+    // The base class sends the segment together with the first buffer.
+    *out = self.ready.front().release();
+    self.ready.erase(self.ready.begin());
+    return GST_FLOW_OK;
+  }
+  const std::size_t last = self.ready.size() - 1;
+  GstFlowReturn flow = GST_FLOW_OK;
+  if (last > 0) {
+    GstBufferList* list = gst_buffer_list_new_sized(static_cast<guint>(last));
+    for (std::size_t i = 0; i < last; i++) {
+      gst_buffer_list_add(list, self.ready[i].release());
+    }
+    flow = gst_pad_push_list(pad, list);
+  }
+  if (flow == GST_FLOW_OK) {
+    *out = self.ready[last].release();
+  }
+  self.ready.clear();
+  return flow;
 }
 
 static GstFlowReturn gst_discord_voice_src_create(GstPushSrc* push, GstBuffer** out) {
   auto* src = GST_DISCORD_VOICE_SRC(push);
   Source& self = *src->priv;
   *out = nullptr;
-  for (;;) {
+  while (self.ready.empty()) {
     MediaPort::Socket socket;
     switch (self.port.wait(socket)) {
       case MediaPort::Outcome::flushing:
@@ -423,13 +483,9 @@ static GstFlowReturn gst_discord_voice_src_create(GstPushSrc* push, GstBuffer** 
       case MediaPort::Outcome::readable:
         break;
     }
-    const std::size_t count = self.batch.receive(*socket.udp);
-    BufferListPtr list = gst_discord_voice_src_collect(src, socket, count);
-    if (list) {
-      gst_base_src_submit_buffer_list(GST_BASE_SRC_CAST(src), list.release());
-      return GST_FLOW_OK;
-    }
+    gst_discord_voice_src_collect(src, socket, self.batch.receive(*socket.udp));
   }
+  return gst_discord_voice_src_hand_over(src, out);
 }
 
 static void gst_discord_voice_src_init(GstDiscordVoiceSrc* src) {

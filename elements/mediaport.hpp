@@ -24,6 +24,8 @@ class MediaPort {
   };
 
   MediaPort();
+  // False when the process had no descriptor left: `wait` could not be woken up.
+  bool usable() const noexcept { return static_cast<bool>(wake_); }
 
   // Any thread. An empty socket: there is none for now.
   void install(Socket socket) EXCLUDES(mutex_);

@@ -7,16 +7,13 @@ namespace discord {
 
 std::vector<BufferPtr> take_buffers(BufferListPtr list) {
   std::vector<BufferPtr> buffers;
-  buffers.reserve(gst_buffer_list_length(list.get()));
-  // Moved out where nobody else has the list, so that the buffers stay writable in place.
-  list.reset(gst_buffer_list_make_writable(list.release()));
-  gst_buffer_list_foreach(
-      list.get(),
-      [](GstBuffer** buffer, guint, gpointer out) -> gboolean {
-        static_cast<std::vector<BufferPtr>*>(out)->emplace_back(std::exchange(*buffer, nullptr));
-        return TRUE;
-      },
-      &buffers);
+  const guint count = gst_buffer_list_length(list.get());
+  buffers.reserve(count);
+  for (guint i = 0; i < count; i++) {
+    buffers.emplace_back(gst_buffer_ref(gst_buffer_list_get(list.get(), i)));
+  }
+  // Where nobody else has the list its references end here, so the buffers are writable in place.
+  list.reset();
   return buffers;
 }
 

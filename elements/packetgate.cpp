@@ -96,7 +96,8 @@ class PacketGate::Sink {
  private:
   void stamp(GstBuffer* buffer, Time arrival) {
     GST_BUFFER_PTS(buffer) = position_(arrival);
-    GST_BUFFER_DTS(buffer) = GST_CLOCK_TIME_NONE;
+    // rtpjitterbuffer reads the time of arrival from the DTS, and without one takes the clock's.
+    GST_BUFFER_DTS(buffer) = GST_BUFFER_PTS(buffer);
   }
 
   GstElement* element_;
@@ -151,6 +152,17 @@ void PacketGate::push(BufferPtr datagram, Time arrival, GateOutput& out, const P
 void PacketGate::on_timer(Time now, GateOutput& out, const Position& position) {
   Sink sink(element_, out, position);
   ingress_.on_timer(now, sink);
+}
+
+void PacketGate::flush(Time now, GateOutput& out, const Position& position) {
+  Sink sink(element_, out, position);
+  ingress_.forget_all(now, sink);
+  applied_.users.clear();
+}
+
+void PacketGate::forget_key() {
+  ingress_.clear_key();
+  applied_.key.reset();
 }
 
 GstStructure* PacketGate::stats() const {

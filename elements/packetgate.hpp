@@ -54,6 +54,10 @@ class PacketGate {
 
   void push(BufferPtr datagram, Time arrival, GateOutput& out, const Position& position);
   void on_timer(Time now, GateOutput& out, const Position& position);
+  // Forgets every packet, speaker and user; the key stays, and the next `apply` names the users
+  // again.
+  void flush(Time now, GateOutput& out, const Position& position);
+  void forget_key();
   Deadline next_deadline() const { return ingress_.next_deadline(); }
 
   void set_hold_time(Duration hold_time) { ingress_.set_hold_time(hold_time); }

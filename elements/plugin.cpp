@@ -9,7 +9,7 @@
 #include "elements/gstdiscordvoicesrc.h"
 #include "elements/gstdiscordworkerdec.h"
 
-#define PACKAGE PACKAGE_NAME // GST_PLUGIN_DEFINE wants the older name
+#define PACKAGE PACKAGE_NAME  // GST_PLUGIN_DEFINE wants the older name
 
 static gboolean plugin_init(GstPlugin* plugin) {
   gboolean any = FALSE;

@@ -1,7 +1,7 @@
-#include "recordbranch.hpp"
+#include "elements/recordbranch.hpp"
 
-#include "gstdiscordssrcdemuxpad.h"
-#include "recordname.hpp"
+#include "elements/gstdiscordssrcdemuxpad.h"
+#include "elements/recordname.hpp"
 
 #include <vector>
 
@@ -16,7 +16,7 @@ GstElement* make(const char* factory) {
   return gst_element_factory_make(factory, nullptr);
 }
 
-} // namespace
+}  // namespace
 
 std::vector<RecordBranch::Need> RecordBranch::needs(RecordFormat format) {
   std::vector<Need> all = {{"queue", "libgstreamer1.0-0"},
@@ -56,11 +56,11 @@ RecordBranch::RecordBranch(GstBin* parent, GstPad* pad, const BranchSettings& se
   gst_bin_add(GST_BIN(bin_.get()), queue_);
   ObjectPtr<GstPad> in(gst_element_get_static_pad(queue_, "sink"));
   ObjectPtr<GstPad> out(gst_element_get_static_pad(queue_, "src"));
-  gst_pad_add_probe(in.get(),
-                    static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
-                                                 GST_PAD_PROBE_TYPE_BUFFER_LIST |
-                                                 GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
-                    on_input, this, nullptr);
+  gst_pad_add_probe(
+      in.get(),
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST |
+                                   GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
+      on_input, this, nullptr);
   hold_id_ =
       gst_pad_add_probe(out.get(), GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM, hold, nullptr, nullptr);
   gst_element_add_pad(bin_.get(), gst_ghost_pad_new("sink", in.get()));
@@ -197,7 +197,7 @@ void RecordBranch::close(bool complete) {
     }
     kept_ = file_->size() > 0;
     if (!kept_) {
-      file_->remove(); // nothing of this speaker could be decoded
+      file_->remove();  // nothing of this speaker could be decoded
     }
   }
 }
@@ -321,4 +321,4 @@ GstPadProbeReturn RecordBranch::on_decoder_input(GstPad*, GstPadProbeInfo* info,
   return GST_PAD_PROBE_DROP;
 }
 
-} // namespace discord
+}  // namespace discord

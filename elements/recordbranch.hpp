@@ -3,7 +3,7 @@
 
 #include "base/mutex.hpp"
 #include "discord/gstptr.hpp"
-#include "recordfile.hpp"
+#include "elements/recordfile.hpp"
 
 #include <atomic>
 #include <optional>
@@ -16,9 +16,9 @@ enum class RecordFormat { Wav, Mp3 };
 
 struct BranchSettings {
   RecordFormat format = RecordFormat::Wav;
-  unsigned bitrate = 128; // kbit/s, for lossy formats
-  GstClockTime zero = 0;  // running time at which every track starts
-  bool live = false;      // a live stream is never held up: a full queue drops
+  unsigned bitrate = 128;  // kbit/s, for lossy formats
+  GstClockTime zero = 0;   // running time at which every track starts
+  bool live = false;       // a live stream is never held up: a full queue drops
 };
 
 // What the ledger of a file counts; written by the streaming thread, read by anyone.
@@ -100,11 +100,11 @@ class RecordBranch {
   std::atomic<bool> kept_ = false;
   std::atomic<bool> given_up_ = false;
   BranchCounts counts_;
-  std::atomic<guint64> samples_ = 0; // that left audiorate
+  std::atomic<guint64> samples_ = 0;  // that left audiorate
 
   mutable Mutex mutex_;
   std::optional<RecordFile> file_ GUARDED_BY(mutex_);
   bool ending_ GUARDED_BY(mutex_) = false;
 };
 
-} // namespace discord
+}  // namespace discord

@@ -1,15 +1,15 @@
-#include "recordfile.hpp"
+#include "elements/recordfile.hpp"
 
-#include "recordname.hpp"
+#include "elements/recordname.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <glib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
 
 namespace discord {
 
@@ -45,7 +45,7 @@ void store_le32(unsigned char* at, std::uint64_t value) {
   }
 }
 
-} // namespace
+}  // namespace
 
 UniqueFd::~UniqueFd() {
   if (fd_ >= 0) {
@@ -89,8 +89,9 @@ Result<RecordFolder, std::string> make_record_folder(const RecordFolder& parent,
                  "."};
 }
 
-Result<RecordFile, std::string>
-RecordFile::create(const RecordFolder& folder, std::string_view stem, std::string_view extension) {
+Result<RecordFile, std::string> RecordFile::create(const RecordFolder& folder,
+                                                   std::string_view stem,
+                                                   std::string_view extension) {
   for (unsigned attempt = 1; attempt <= max_attempts; attempt++) {
     const std::string name = numbered_name(stem, extension, attempt);
     UniqueFd fd(openat(folder.fd.get(), name.c_str(),
@@ -140,4 +141,4 @@ void RecordFile::remove() {
   }
 }
 
-} // namespace discord
+}  // namespace discord

@@ -70,4 +70,4 @@ class RecordFile {
   std::string path_;
 };
 
-} // namespace discord
+}  // namespace discord

@@ -1,4 +1,4 @@
-#include "recordname.hpp"
+#include "elements/recordname.hpp"
 
 #include <glib.h>
 
@@ -15,20 +15,20 @@ bool is_awkward(gunichar c) {
 // Characters that do not show, or change how their neighbours show (bidi controls are of type Cf).
 bool is_invisible(gunichar c) {
   switch (g_unichar_type(c)) {
-  case G_UNICODE_CONTROL:
-  case G_UNICODE_FORMAT:
-  case G_UNICODE_UNASSIGNED:
-  case G_UNICODE_PRIVATE_USE:
-  case G_UNICODE_SURROGATE:
-  case G_UNICODE_LINE_SEPARATOR:
-  case G_UNICODE_PARAGRAPH_SEPARATOR:
-    return true;
-  default:
-    return false;
+    case G_UNICODE_CONTROL:
+    case G_UNICODE_FORMAT:
+    case G_UNICODE_UNASSIGNED:
+    case G_UNICODE_PRIVATE_USE:
+    case G_UNICODE_SURROGATE:
+    case G_UNICODE_LINE_SEPARATOR:
+    case G_UNICODE_PARAGRAPH_SEPARATOR:
+      return true;
+    default:
+      return false;
   }
 }
 
-} // namespace
+}  // namespace
 
 std::string safe_name(std::string_view any, std::size_t max_bytes) {
   std::string out;
@@ -37,7 +37,7 @@ std::string safe_name(std::string_view any, std::size_t max_bytes) {
     const gunichar c =
         g_utf8_get_char_validated(any.data() + at, static_cast<gssize>(any.size() - at));
     if (c == static_cast<gunichar>(-1) || c == static_cast<gunichar>(-2) || c == 0) {
-      at++; // not UTF-8, or NUL: the byte is left out
+      at++;  // not UTF-8, or NUL: the byte is left out
       continue;
     }
     char encoded[6];
@@ -75,4 +75,4 @@ std::string numbered_name(std::string_view stem, std::string_view extension, uns
   return name;
 }
 
-} // namespace discord
+}  // namespace discord

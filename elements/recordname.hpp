@@ -15,4 +15,4 @@ std::string safe_name(std::string_view any, std::size_t max_bytes = 80);
 // `<stem>.<ext>`, or `<stem>-<n>.<ext>` from the second try on (`attempt` counts from 1).
 std::string numbered_name(std::string_view stem, std::string_view extension, unsigned attempt);
 
-} // namespace discord
+}  // namespace discord

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -42,13 +43,20 @@ SecretFile read_secret_file(const std::string& path) {
   }
   // A secret is short; whatever is longer is some other file.
   std::array<char, 4096> bytes;
-  const ssize_t size = ::read(fd.get(), bytes.data(), bytes.size());
-  if (size < 0) {
+  std::size_t size = 0;
+  ssize_t got = 0;
+  // A pipe (a shell's process substitution) gives its content in pieces.
+  while (size < bytes.size() &&
+         ((got = ::read(fd.get(), bytes.data() + size, bytes.size() - size)) > 0 ||
+          (got < 0 && errno == EINTR))) {
+    size += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+  }
+  if (got < 0) {
     out.problem = "The file " + path + " cannot be read: " + std::strerror(errno) + ".";
-  } else if (static_cast<std::size_t>(size) == bytes.size()) {
+  } else if (size == bytes.size()) {
     out.problem = "The file " + path + " is too long to hold a secret.";
   } else {
-    out.secret = SecretString(std::string(strip({bytes.data(), static_cast<std::size_t>(size)})));
+    out.secret = SecretString(std::string(strip({bytes.data(), size})));
     if (out.secret.empty()) {
       out.problem = "The file " + path + " is empty.";
     }

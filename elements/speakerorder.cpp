@@ -45,6 +45,20 @@ void SpeakerOrder::drain(Time now, OutputBatch& out, const Position& position) {
   pop(now, out, position);
 }
 
+// When a packet would have arrived had the network not held it up: those that overtook it tell. The
+// first packet of a talk spurt anchors all of it, so its detour would delay them all.
+Time SpeakerOrder::due(const Queue::Packet& packet) const {
+  constexpr std::int32_t near = 48000;  // one second; further apart is another talk spurt
+  Time due = packet.arrival;
+  queue_.each_behind([&](const RtpPacket& behind, Time arrival) {
+    const auto ticks = static_cast<std::int32_t>(behind.timestamp - packet.item.timestamp);
+    if (arrival < packet.arrival && ticks >= 0 && ticks < near) {
+      due = std::min(due, arrival - media::duration_from_samples(ticks));
+    }
+  });
+  return due;
+}
+
 void SpeakerOrder::emit(Queue::Packet packet, OutputBatch& out, const Position& position) {
   RtpPacket& rtp = packet.item;
   if (packet.resync) {
@@ -53,7 +67,7 @@ void SpeakerOrder::emit(Queue::Packet packet, OutputBatch& out, const Position& 
   media::TimelineFrame frame;
   frame.timestamp = timestamps_.unwrap(rtp.timestamp);
   frame.lost_packets = std::exchange(missing_, 0);
-  frame.arrival = packet.arrival;
+  frame.arrival = due(packet);
   frame.duration = rtp.duration;
   frame.silence = rtp.silence;
   frame.quiet = rtp.quiet;
@@ -67,6 +81,7 @@ void SpeakerOrder::emit(Queue::Packet packet, OutputBatch& out, const Position& 
   // front of it (`trim`) overlaps and is cut by whoever keeps samples in line.
   const std::int64_t begin = placement.sample - placement.trim;
   GST_BUFFER_PTS(buffer.get()) = position(timeline_.time_of(std::max<std::int64_t>(begin, 0)));
+  GST_BUFFER_DTS(buffer.get()) = GST_CLOCK_TIME_NONE;  // was the arrival
   GST_BUFFER_DURATION(buffer.get()) =
       static_cast<GstClockTime>(media::duration_from_samples(rtp.duration).count());
   if (packet.discont) {

@@ -51,6 +51,7 @@ class SpeakerOrder {
  private:
   using Queue = media::ReorderQueue<RtpPacket>;
 
+  Time due(const Queue::Packet& packet) const;
   void emit(Queue::Packet packet, OutputBatch& out, const Position& position);
   void announce_loss(const media::Placement& placement, std::uint64_t packets,
                      std::uint16_t next_sequence, OutputBatch& out, const Position& position);

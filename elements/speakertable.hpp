@@ -41,7 +41,7 @@ template <class S> class SpeakerTable {
       by_user_[user_id] = known;
       return known;
     }
-    return nullptr; // nobody yet, or the SSRC has passed to another user
+    return nullptr;  // nobody yet, or the SSRC has passed to another user
   }
 
   S* find_user(std::uint64_t user_id) const {
@@ -101,4 +101,4 @@ template <class S> class SpeakerTable {
   std::unordered_map<std::uint64_t, S*> by_user_;
 };
 
-} // namespace discord
+}  // namespace discord

@@ -3,14 +3,25 @@
 
 namespace discord {
 
-void UpstreamTiming::segment_arrived(GstPad* sinkpad, GstEvent* event) {
-  gst_event_copy_segment(event, &segment_);
+bool UpstreamTiming::segment_arrived(GstPad* sinkpad, GstEvent* event) {
+  const GstSegment* segment = nullptr;
+  gst_event_parse_segment(event, &segment);
+  if (segment->format != GST_FORMAT_TIME) {
+    const ObjectPtr<GstElement> element(gst_pad_get_parent_element(sinkpad));
+    GST_ELEMENT_ERROR(element.get(), STREAM, FORMAT,
+                      ("The stream counts %s, not time: set format=time on the source.",
+                       gst_format_get_name(segment->format)),
+                      (nullptr));
+    return false;
+  }
+  gst_segment_copy_into(segment, &segment_);
   const QueryPtr query(gst_query_new_latency());
   gboolean live = FALSE;
   if (gst_pad_peer_query(sinkpad, query.get())) {
     gst_query_parse_latency(query.get(), &live, nullptr, nullptr);
   }
   live_ = live != FALSE;
+  return true;
 }
 
 Time UpstreamTiming::arrival(GstBuffer* buffer, Time last) const {

@@ -11,8 +11,9 @@ namespace discord {
 // a timer thread that holds the stream lock.
 class UpstreamTiming {
  public:
-  // Takes the segment and asks upstream of `sinkpad` whether it is live.
-  void segment_arrived(GstPad* sinkpad, GstEvent* event);
+  // Takes the segment and asks upstream of `sinkpad` whether it is live. False, with an error on
+  // the bus, for a segment that does not count time.
+  bool segment_arrived(GstPad* sinkpad, GstEvent* event);
   void flush() { gst_segment_init(&segment_, GST_FORMAT_TIME); }
 
   bool live() const noexcept { return live_; }

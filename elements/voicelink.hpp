@@ -23,7 +23,7 @@ class VoiceLink final : public net::VoiceClient::Observer {
   void on_action(const voice::Action& action) override;
 
   // Reports open progress as cancelled; for a stop before the connection was complete. From the
-  // stopping thread, after the client has gone.
+  // stopping thread, after the client has stopped: `open_progress_` has no lock.
   void cancel_progress();
 
  private:

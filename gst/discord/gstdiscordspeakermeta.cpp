@@ -32,7 +32,7 @@ gboolean speaker_meta_transform(GstBuffer* dest, GstMeta* meta, GstBuffer*, GQua
   return TRUE;
 }
 
-} // namespace
+}  // namespace
 
 GType gst_discord_speaker_meta_api_get_type(void) {
   static const GType type = [] {

@@ -286,6 +286,20 @@ void Receiver::pop(Track& track, Time now, ReceiverSink& sink) {
   due(track.queue.next_deadline());
 }
 
+// When a packet would have arrived had the network not held it up: those that overtook it tell. The
+// first packet of a talk spurt anchors all of it, so its detour would delay them all.
+Time Receiver::arrival_of(const Track& track, const AudioPacket& packet) {
+  constexpr std::int32_t near = 48000;  // one second; further apart is another talk spurt
+  Time out = packet.arrival;
+  track.queue.each_behind([&](const Item& behind, Time) {
+    const auto ticks = static_cast<std::int32_t>(behind.packet.timestamp - packet.timestamp);
+    if (behind.packet.arrival < packet.arrival && ticks >= 0 && ticks < near) {
+      out = std::min(out, behind.packet.arrival - duration_from_samples(ticks));
+    }
+  });
+  return out;
+}
+
 void Receiver::emit(Track& track, Queue::Packet packet, ReceiverSink& sink) {
   const PacketStore::Handle handle = std::move(packet.item.handle);
   const AudioPacket& audio = packet.item.packet;
@@ -302,7 +316,7 @@ void Receiver::emit(Track& track, Queue::Packet packet, ReceiverSink& sink) {
   TimelineFrame place;
   place.timestamp = track.timestamps.unwrap(audio.timestamp);
   place.lost_packets = std::exchange(track.missing, 0);
-  place.arrival = audio.arrival;
+  place.arrival = arrival_of(track, audio);
   place.duration = parsed->duration;
   place.silence = audio.silence;
   place.resync = packet.resync || std::exchange(track.restarted, false);

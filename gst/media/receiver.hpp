@@ -127,6 +127,7 @@ class Receiver {
   void touch(std::uint32_t ssrc);
   void due(Deadline deadline) noexcept { earliest_ = earlier(earliest_, deadline); }
   Deadline exact_deadline() const;
+  static Time arrival_of(const Track& track, const AudioPacket& packet);
   static Ledger ledger_of(const Track& track);
 
   ReceiverConfig config_;

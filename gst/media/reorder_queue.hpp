@@ -187,6 +187,18 @@ template <class Item> class ReorderQueue : private ReorderRules {
     resync_ = state.resync != 0;
   }
 
+  // Shows what waits behind the packet that `pop` answered last, in order: f(item, arrival).
+  template <class F> void each_behind(F&& f) const {
+    if (!ready_.empty()) {
+      return;  // that packet is of the numbering before
+    }
+    for (std::size_t i = head_; i < queue_.size(); ++i) {
+      if (queue_[i].counted) {
+        f(queue_[i].item, queue_[i].arrival);
+      }
+    }
+  }
+
   // received = played (handed out) + late + duplicate + evicted + in_flight (queued here).
   const Ledger& ledger() const { return ledger_; }
   std::uint64_t lost() const { return lost_; }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace discord::net {
 
@@ -57,8 +58,9 @@ class UdpSocket {
   // thread at a time.
   std::size_t receive(std::span<iovec> slots, std::span<DatagramInfo> infos) noexcept;
 
-  // Datagrams the kernel dropped because the receive buffer was full (SO_RXQ_OVFL).
-  std::uint64_t kernel_drops() const noexcept { return kernel_drops_; }
+  // Datagrams the kernel dropped because the receive buffer was full (SO_RXQ_OVFL), since the last
+  // call; for the thread that receives.
+  std::uint64_t take_kernel_drops() noexcept { return std::exchange(kernel_drops_, 0); }
   // What the kernel granted, in bytes.
   int receive_buffer() const noexcept { return granted_; }
 

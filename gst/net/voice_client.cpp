@@ -26,6 +26,7 @@ std::uint64_t random_bits() {
 voice::SocketError translate(ConnectError error) {
   switch (error) {
     case ConnectError::tls_missing:
+      return voice::SocketError::NoTls;
     case ConnectError::tls_failed:
       return voice::SocketError::Tls;
     case ConnectError::not_a_websocket:
@@ -169,12 +170,8 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
       });
     };
     callbacks.failed = [this, generation](ConnectError error, const std::string& detail) {
-      const std::string text =
-          error == ConnectError::tls_missing
-              ? "no TLS module is installed: install the package glib-networking; " + detail
-              : detail;
       drive([=, this](voice::Out& out) {
-        session_.on_socket_error(generation, translate(error), text, now(), out);
+        session_.on_socket_error(generation, translate(error), detail, now(), out);
       });
     };
     websocket_ = std::make_unique<WebSocket>(a.url, options_.ca_file, std::move(callbacks));
@@ -250,14 +247,16 @@ VoiceClient::VoiceClient(voice::Credentials credentials, ClientOptions options, 
 }
 
 VoiceClient::~VoiceClient() {
-  thread_->run([this] {
-    link_->stop();
-    link_.reset();
-  });
+  stop();
+  thread_->run([this] { link_.reset(); });
 }
 
 void VoiceClient::start() {
   thread_->run([this] { link_->start(); });
+}
+
+void VoiceClient::stop() {
+  thread_->run([this] { link_->stop(); });
 }
 
 void VoiceClient::hand_datagram(voice::Generation generation, ByteSpan bytes) {

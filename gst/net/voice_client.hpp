@@ -36,14 +36,16 @@ class VoiceClient {
     virtual void on_action(const voice::Action& action) = 0;
   };
 
-  // `observer` outlives the client.
+  // `observer` is not called after `stop` and outlives the client.
   VoiceClient(voice::Credentials credentials, ClientOptions options, Observer& observer);
-  // Closes the connection; no call to the observer comes after it.
   ~VoiceClient();
   VoiceClient(const VoiceClient&) = delete;
   VoiceClient& operator=(const VoiceClient&) = delete;
 
   void start();
+  // Closes the connection: when it returns, no call to the observer is under way or will come.
+  // `status` goes on answering.
+  void stop();
 
   // A datagram that belongs to the session rather than to the media (ping and discovery replies).
   // Any thread; returns at once.

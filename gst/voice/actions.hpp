@@ -22,31 +22,31 @@ using Generation = std::uint32_t;
 
 enum class State {
   Idle,
-  Connecting,          // WebSocket is being opened for an Identify
-  Identifying,         // Identify sent; Hello and Ready outstanding
-  Discovering,         // UDP open, IP discovery running
-  Selecting,           // Select Protocol sent; Session Description outstanding
-  Connected,           // key known, media may flow
-  Reconnecting,        // WebSocket lost; waits, opens or resumes. Media goes on if there was a key
-  AwaitingCredentials, // everything closed; only renew() goes on from here
-  Failed,              // one Fail was put out
+  Connecting,           // WebSocket is being opened for an Identify
+  Identifying,          // Identify sent; Hello and Ready outstanding
+  Discovering,          // UDP open, IP discovery running
+  Selecting,            // Select Protocol sent; Session Description outstanding
+  Connected,            // key known, media may flow
+  Reconnecting,         // WebSocket lost; waits, opens or resumes. Media goes on if there was a key
+  AwaitingCredentials,  // everything closed; only renew() goes on from here
+  Failed,               // one Fail was put out
   Stopped,
 };
 std::string_view to_string(State state) noexcept;
 
 enum class FailKind {
-  Settings,         // the values given cannot be right
-  Unreachable,      // no connection to the voice server
-  Tls,              // certificate or TLS handshake refused
-  Timeout,          // the server stopped answering in a handshake step
-  UdpBlocked,       // IP discovery unanswered, or the UDP socket could not be opened
-  Authentication,   // 4004
-  StaleCredentials, // the session is over; endpoint, session-id and token must be renewed
-  Removed,          // disconnected from the channel (4014, 4022)
-  DaveRequired,     // the call demands end-to-end encryption that was not offered
-  UnsupportedMode,  // transport encryption unknown to this version
-  RateLimited,      // 4021
-  Protocol,         // the server refused what we sent
+  Settings,          // the values given cannot be right
+  Unreachable,       // no connection to the voice server
+  Tls,               // certificate or TLS handshake refused
+  Timeout,           // the server stopped answering in a handshake step
+  UdpBlocked,        // IP discovery unanswered, or the UDP socket could not be opened
+  Authentication,    // 4004
+  StaleCredentials,  // the session is over; endpoint, session-id and token must be renewed
+  Removed,           // disconnected from the channel (4014, 4022)
+  DaveRequired,      // the call demands end-to-end encryption that was not offered
+  UnsupportedMode,   // transport encryption unknown to this version
+  RateLimited,       // 4021
+  Protocol,          // the server refused what we sent
 };
 std::string_view to_string(FailKind kind) noexcept;
 
@@ -100,7 +100,7 @@ struct MapSsrc {
 struct RetireSsrc {
   Generation generation;
   std::uint32_t ssrc;
-  std::uint64_t user; // whose it was
+  std::uint64_t user;  // whose it was
 };
 // A new Identify: every SSRC, user and key of older generations is void.
 struct ForgetAll {
@@ -115,14 +115,14 @@ struct UserLeft {
 // Only the members that the message carried (and that were not null) are set.
 struct UserInfo {
   std::uint64_t user;
-  std::optional<std::int64_t> platform; // 0 desktop, 1 mobile, 2 xbox, 3 playstation
+  std::optional<std::int64_t> platform;  // 0 desktop, 1 mobile, 2 xbox, 3 playstation
   std::optional<std::int64_t>
-      flags;                 // 1 clips, 2 allows voice recording in clips, 4 any-viewer clips
-  std::optional<bool> video; // a camera is on
+      flags;                  // 1 clips, 2 allows voice recording in clips, 4 any-viewer clips
+  std::optional<bool> video;  // a camera is on
 };
 struct StateChanged {
   State state;
-  std::string reason; // one sentence
+  std::string reason;  // one sentence
 };
 // `done` closes what earlier Progress actions of the same code opened.
 struct Progress {
@@ -149,4 +149,4 @@ using Action =
 
 using Out = std::vector<Action>;
 
-} // namespace discord::voice
+}  // namespace discord::voice

@@ -76,7 +76,7 @@ constexpr CloseRow other_discord = {
     "The voice server ended the session with a code this version does not know; join the channel "
     "again and set endpoint, session-id and token to the values of that join."};
 
-} // namespace
+}  // namespace
 
 std::span<const CloseRow> close_table() noexcept {
   return table;
@@ -91,4 +91,4 @@ const CloseRow& close_row(std::optional<std::uint16_t> code) noexcept {
   return *code < 4000 ? other_network : other_discord;
 }
 
-} // namespace discord::voice
+}  // namespace discord::voice

@@ -11,21 +11,21 @@
 namespace discord::voice {
 
 enum class CloseAction {
-  Resume,         // resume with back-off, then new credentials
-  ResumeOnce,     // one resume, then new credentials
-  Rejoin,         // new credentials, bounded number of times
-  RejoinOnce,     // new credentials one time; stop when it happens again
-  RetryXChaCha20, // identify again and ask for XChaCha20; stop when it happens again
-  AwaitMove,      // moved or removed: wait for new credentials, stop when none come
+  Resume,          // resume with back-off, then new credentials
+  ResumeOnce,      // one resume, then new credentials
+  Rejoin,          // new credentials, bounded number of times
+  RejoinOnce,      // new credentials one time; stop when it happens again
+  RetryXChaCha20,  // identify again and ask for XChaCha20; stop when it happens again
+  AwaitMove,       // moved or removed: wait for new credentials, stop when none come
   Stop,
 };
 
 struct CloseRow {
-  std::optional<std::uint16_t> code; // empty: the connection ended without a close frame
+  std::optional<std::uint16_t> code;  // empty: the connection ended without a close frame
   CloseAction action;
-  FailKind kind;             // when this client gives up because of it
-  std::string_view meaning;  // a few words, for logs
-  std::string_view sentence; // for the user: what happened and what to do
+  FailKind kind;              // when this client gives up because of it
+  std::string_view meaning;   // a few words, for logs
+  std::string_view sentence;  // for the user: what happened and what to do
 };
 
 // Every code that has a row of its own.
@@ -35,4 +35,4 @@ std::span<const CloseRow> close_table() noexcept;
 // reason to rejoin.
 const CloseRow& close_row(std::optional<std::uint16_t> code) noexcept;
 
-} // namespace discord::voice
+}  // namespace discord::voice

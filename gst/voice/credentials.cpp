@@ -73,23 +73,23 @@ bool is_visible_ascii(std::string_view text) noexcept {
          std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
-} // namespace
+}  // namespace
 
 std::string_view describe(EndpointError error) noexcept {
   switch (error) {
-  case EndpointError::Empty:
-    return "endpoint is empty; it is the host and port from Discord's voice server update";
-  case EndpointError::UnknownScheme:
-    return "endpoint starts with a scheme other than wss://; leave the scheme away";
-  case EndpointError::PlainNotLoopback:
-    return "endpoint asks for plain ws://, which is accepted only for 127.0.0.0/8 and [::1] "
-           "because the token would travel readable; use wss://";
-  case EndpointError::BadHost:
-    return "endpoint does not start with a host name or address";
-  case EndpointError::BadPort:
-    return "endpoint has a port that is not a number from 1 to 65535";
-  case EndpointError::HasPath:
-    return "endpoint has a path or query behind the host; give host and port only";
+    case EndpointError::Empty:
+      return "endpoint is empty; it is the host and port from Discord's voice server update";
+    case EndpointError::UnknownScheme:
+      return "endpoint starts with a scheme other than wss://; leave the scheme away";
+    case EndpointError::PlainNotLoopback:
+      return "endpoint asks for plain ws://, which is accepted only for 127.0.0.0/8 and [::1] "
+             "because the token would travel readable; use wss://";
+    case EndpointError::BadHost:
+      return "endpoint does not start with a host name or address";
+    case EndpointError::BadPort:
+      return "endpoint has a port that is not a number from 1 to 65535";
+    case EndpointError::HasPath:
+      return "endpoint has a path or query behind the host; give host and port only";
   }
   return "endpoint cannot be used";
 }
@@ -185,4 +185,4 @@ std::string problems(const Credentials& credentials) {
   return sentence + ".";
 }
 
-} // namespace discord::voice
+}  // namespace discord::voice

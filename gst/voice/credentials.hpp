@@ -14,21 +14,21 @@ namespace discord::voice {
 // joins. They belong to one join: after a move, a region change or close code 4006 all of them are
 // stale.
 struct Credentials {
-  std::string endpoint;   // host and port as Discord gave them; see gateway_url()
-  std::string session_id; // from the own VOICE_STATE_UPDATE
-  SecretString token;     // from VOICE_SERVER_UPDATE; not the bot token
+  std::string endpoint;    // host and port as Discord gave them; see gateway_url()
+  std::string session_id;  // from the own VOICE_STATE_UPDATE
+  SecretString token;      // from VOICE_SERVER_UPDATE; not the bot token
   std::uint64_t user_id = 0;
   std::uint64_t guild_id = 0;
-  std::uint64_t channel_id = 0; // voice gateway v8 does not send it; 0 when unknown
+  std::uint64_t channel_id = 0;  // voice gateway v8 does not send it; 0 when unknown
 };
 
 enum class EndpointError {
   Empty,
-  UnknownScheme,    // neither wss:// nor ws://
-  PlainNotLoopback, // ws:// to anything but a literal 127.0.0.0/8 or [::1]
+  UnknownScheme,     // neither wss:// nor ws://
+  PlainNotLoopback,  // ws:// to anything but a literal 127.0.0.0/8 or [::1]
   BadHost,
   BadPort,
-  HasPath, // a path, query or fragment follows
+  HasPath,  // a path, query or fragment follows
 };
 
 // One sentence for the user: what is wrong with the endpoint and what it should look like.
@@ -43,4 +43,4 @@ Result<std::string, EndpointError> gateway_url(std::string_view endpoint);
 // as its property is called. Never contains the token.
 std::string problems(const Credentials& credentials);
 
-} // namespace discord::voice
+}  // namespace discord::voice

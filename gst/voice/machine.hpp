@@ -92,16 +92,16 @@ struct Session::Machine {
 
   // The WebSocket.
   Generation socket = 0;
-  bool socket_live = false; // opening or open
+  bool socket_live = false;  // opening or open
   bool socket_open = false;
-  bool resuming = false; // the live WebSocket resumes rather than identifies
+  bool resuming = false;  // the live WebSocket resumes rather than identifies
   Step step = Step::None;
   Deadline step_deadline;
   Duration heartbeat_interval{};
   Deadline heartbeat_at;
   int unacknowledged = 0;
   std::uint64_t heartbeat_nonce = 0;
-  Deadline heartbeat_sent; // of that nonce, until acknowledged
+  Deadline heartbeat_sent;  // of that nonce, until acknowledged
   std::optional<Duration> heartbeat_rtt;
 
   // The media connection.
@@ -109,14 +109,14 @@ struct Session::Machine {
   bool udp_open = false;
   bool ready = false;
   bool described = false;
-  bool complete = false; // once true, a lost WebSocket is resumed rather than replaced
+  bool complete = false;  // once true, a lost WebSocket is resumed rather than replaced
   std::uint32_t ssrc = 0;
   std::string udp_address;
   std::uint16_t udp_port = 0;
   std::vector<std::string> offered_modes;
   transport::Mode asked_mode = transport::Mode::aead_xchacha20_poly1305_rtpsize;
   std::optional<transport::Mode> mode;
-  std::optional<transport::Key> prime_key; // only between op 4 and priming
+  std::optional<transport::Key> prime_key;  // only between op 4 and priming
   std::int64_t last_seq = -1;
   int discovery_tries = 0;
   Deadline discovery_at;
@@ -129,16 +129,16 @@ struct Session::Machine {
 
   // Trying again.
   bool ever_complete = false;
-  bool avoid_aes = false; // after 4016
+  bool avoid_aes = false;  // after 4016
   std::size_t tries = 0;
   std::size_t rejoins = 0;
   Deadline connected_since;
   Deadline reconnect_at;
-  Deadline ask_at;     // NeedCredentials is put out
-  Deadline give_up_at; // no credentials came
+  Deadline ask_at;      // NeedCredentials is put out
+  Deadline give_up_at;  // no credentials came
   Cause last_cause{};
 
   Counters counters;
 };
 
-} // namespace discord::voice
+}  // namespace discord::voice

@@ -9,9 +9,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration step_timeout = 10s;
-constexpr Duration move_timeout = 10s;        // 4014, 4022: how long a move may take to show
-constexpr Duration credentials_timeout = 60s; // a server failover takes that long
-constexpr Duration stable_after = 30s;        // then earlier failures are forgotten
+constexpr Duration move_timeout = 10s;         // 4014, 4022: how long a move may take to show
+constexpr Duration credentials_timeout = 60s;  // a server failover takes that long
+constexpr Duration stable_after = 30s;         // then earlier failures are forgotten
 constexpr std::array<Duration, 4> reconnect_delays = {0s, 1s, 2s, 5s};
 constexpr std::array<Duration, 5> rejoin_delays = {0s, 2s, 5s, 10s, 30s};
 
@@ -30,7 +30,7 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-} // namespace
+}  // namespace
 
 void Session::Machine::set_state(State next, std::string reason, Out& out) {
   state = next;
@@ -161,43 +161,43 @@ void Session::Machine::socket_closed(std::optional<std::uint16_t> code, std::str
   }
   Cause cause{row.kind, std::string(row.sentence), std::move(debug)};
   switch (row.action) {
-  case CloseAction::Resume:
-    reconnect(std::move(cause), reconnect_delays.size(), now, out);
-    return;
-  case CloseAction::ResumeOnce:
-    reconnect(std::move(cause), 1, now, out);
-    return;
-  case CloseAction::Rejoin:
-    rejoin(std::move(cause), rejoin_delays.size(), now, out);
-    return;
-  case CloseAction::RejoinOnce:
-    rejoin(std::move(cause), 1, now, out);
-    return;
-  case CloseAction::RetryXChaCha20:
-    if (!complete && !avoid_aes && asked_mode == transport::Mode::aead_aes256_gcm_rtpsize) {
-      avoid_aes = true;
-      leave_media(out);
-      set_state(State::Reconnecting, "Discord refused AES-GCM (4016); trying again with XChaCha20.",
-                out);
-      open_socket(now, out);
+    case CloseAction::Resume:
+      reconnect(std::move(cause), reconnect_delays.size(), now, out);
       return;
-    }
-    fail(std::move(cause), out);
-    return;
-  case CloseAction::AwaitMove:
-    leave_media(out);
-    if (!options.can_renew) {
+    case CloseAction::ResumeOnce:
+      reconnect(std::move(cause), 1, now, out);
+      return;
+    case CloseAction::Rejoin:
+      rejoin(std::move(cause), rejoin_delays.size(), now, out);
+      return;
+    case CloseAction::RejoinOnce:
+      rejoin(std::move(cause), 1, now, out);
+      return;
+    case CloseAction::RetryXChaCha20:
+      if (!complete && !avoid_aes && asked_mode == transport::Mode::aead_aes256_gcm_rtpsize) {
+        avoid_aes = true;
+        leave_media(out);
+        set_state(State::Reconnecting,
+                  "Discord refused AES-GCM (4016); trying again with XChaCha20.", out);
+        open_socket(now, out);
+        return;
+      }
       fail(std::move(cause), out);
       return;
-    }
-    // Coming back uninvited would undo a moderator's decision, so nobody is asked.
-    last_cause = cause;
-    give_up_at = now + move_timeout;
-    set_state(State::AwaitingCredentials, std::move(cause.sentence), out);
-    return;
-  case CloseAction::Stop:
-    fail(std::move(cause), out);
-    return;
+    case CloseAction::AwaitMove:
+      leave_media(out);
+      if (!options.can_renew) {
+        fail(std::move(cause), out);
+        return;
+      }
+      // Coming back uninvited would undo a moderator's decision, so nobody is asked.
+      last_cause = cause;
+      give_up_at = now + move_timeout;
+      set_state(State::AwaitingCredentials, std::move(cause.sentence), out);
+      return;
+    case CloseAction::Stop:
+      fail(std::move(cause), out);
+      return;
   }
 }
 
@@ -206,33 +206,40 @@ void Session::Machine::socket_failed(SocketError error, std::string_view text, T
   std::string debug = printable(text);
   const std::string where = "The voice server at " + credentials.endpoint;
   switch (error) {
-  case SocketError::Tls:
-    attempt_failed({FailKind::Tls,
-                    where + " could not prove its identity, so nothing was sent to it; check the "
-                            "endpoint, the clock of this computer and tls-ca-file.",
-                    std::move(debug)},
-                   now, out);
-    return;
-  case SocketError::Timeout:
-    attempt_failed({FailKind::Timeout,
-                    where + " did not answer in time; check the endpoint with its port, the "
-                            "network and the firewall.",
-                    std::move(debug)},
-                   now, out);
-    return;
-  case SocketError::Handshake:
-    reconnect({FailKind::Unreachable,
-               where + " answered, but not as a voice gateway; check the endpoint with its port.",
-               std::move(debug)},
-              reconnect_delays.size(), now, out);
-    return;
-  case SocketError::Unreachable:
-    reconnect({FailKind::Unreachable,
-               where + " cannot be reached; check the endpoint with its port, the network and "
-                       "the firewall.",
-               std::move(debug)},
-              reconnect_delays.size(), now, out);
-    return;
+    case SocketError::Tls:
+      attempt_failed({FailKind::Tls,
+                      where + " could not prove its identity, so nothing was sent to it; check the "
+                              "endpoint, the clock of this computer and tls-ca-file.",
+                      std::move(debug)},
+                     now, out);
+      return;
+    case SocketError::NoTls:
+      attempt_failed({FailKind::Tls,
+                      "No TLS module is installed, so " + credentials.endpoint +
+                          " cannot be reached safely; install the package glib-networking.",
+                      std::move(debug)},
+                     now, out);
+      return;
+    case SocketError::Timeout:
+      attempt_failed({FailKind::Timeout,
+                      where + " did not answer in time; check the endpoint with its port, the "
+                              "network and the firewall.",
+                      std::move(debug)},
+                     now, out);
+      return;
+    case SocketError::Handshake:
+      reconnect({FailKind::Unreachable,
+                 where + " answered, but not as a voice gateway; check the endpoint with its port.",
+                 std::move(debug)},
+                reconnect_delays.size(), now, out);
+      return;
+    case SocketError::Unreachable:
+      reconnect({FailKind::Unreachable,
+                 where + " cannot be reached; check the endpoint with its port, the network and "
+                         "the firewall.",
+                 std::move(debug)},
+                reconnect_delays.size(), now, out);
+      return;
   }
 }
 
@@ -323,20 +330,20 @@ void Session::Machine::attempt_failed(Cause cause, Time now, Out& out) {
 void Session::Machine::step_timed_out(Time now, Out& out) {
   std::string_view missing;
   switch (step) {
-  case Step::None:
-    return;
-  case Step::Open:
-    missing = "did not open the WebSocket";
-    break;
-  case Step::Ready:
-    missing = "did not answer Identify with Ready";
-    break;
-  case Step::Description:
-    missing = "did not answer Select Protocol with a session description";
-    break;
-  case Step::Resumed:
-    missing = "did not answer Resume";
-    break;
+    case Step::None:
+      return;
+    case Step::Open:
+      missing = "did not open the WebSocket";
+      break;
+    case Step::Ready:
+      missing = "did not answer Identify with Ready";
+      break;
+    case Step::Description:
+      missing = "did not answer Select Protocol with a session description";
+      break;
+    case Step::Resumed:
+      missing = "did not answer Resume";
+      break;
   }
   drop_socket(coming_back, out);
   attempt_failed({FailKind::Timeout,
@@ -361,4 +368,4 @@ void Session::Machine::fail(Cause cause, Out& out) {
   out.push_back(Fail{cause.kind, std::move(cause.sentence), std::move(cause.debug)});
 }
 
-} // namespace discord::voice
+}  // namespace discord::voice

@@ -32,7 +32,7 @@ std::string quoted_name(std::string_view name) {
   return '"' + out + '"';
 }
 
-} // namespace
+}  // namespace
 
 // Every message is taken in every state: who is here and whose SSRC is whose comes before the
 // session description as often as after it.
@@ -314,4 +314,4 @@ void Session::Machine::on(const Malformed&, Time, Out&) {
   ++counters.malformed[static_cast<std::size_t>(MessageError::BadField)];
 }
 
-} // namespace discord::voice
+}  // namespace discord::voice

@@ -1,7 +1,7 @@
 #include "voice/messages.hpp"
 
-#include <algorithm>
 #include <arpa/inet.h>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -214,62 +214,62 @@ Body parse_video(const json& d) {
 
 Body parse_body(std::int64_t op, json& d) {
   switch (op) {
-  case opcode::ready:
-    return parse_ready(d);
-  case opcode::heartbeat:
-    return HeartbeatRequest{};
-  case opcode::session_description:
-    return parse_session_description(d);
-  case opcode::speaking: {
-    const auto user = snowflake(d, "user_id");
-    const auto ssrc = integer<std::uint32_t>(d, "ssrc");
-    if (!user || !ssrc.ok) {
-      return Malformed{opcode::speaking};
+    case opcode::ready:
+      return parse_ready(d);
+    case opcode::heartbeat:
+      return HeartbeatRequest{};
+    case opcode::session_description:
+      return parse_session_description(d);
+    case opcode::speaking: {
+      const auto user = snowflake(d, "user_id");
+      const auto ssrc = integer<std::uint32_t>(d, "ssrc");
+      if (!user || !ssrc.ok) {
+        return Malformed{opcode::speaking};
+      }
+      return Speaking{*user, ssrc.value.value_or(0)};
     }
-    return Speaking{*user, ssrc.value.value_or(0)};
-  }
-  case opcode::heartbeat_ack:
-    return HeartbeatAck{integer<std::uint64_t>(d, "t").value};
-  case opcode::hello:
-    return parse_hello(d);
-  case opcode::resumed:
-    return Resumed{};
-  case opcode::clients_connect:
-    return parse_clients_connect(d);
-  case opcode::video:
-    return parse_video(d);
-  case opcode::client_disconnect:
-    if (const auto user = snowflake(d, "user_id")) {
-      return ClientDisconnect{*user};
+    case opcode::heartbeat_ack:
+      return HeartbeatAck{integer<std::uint64_t>(d, "t").value};
+    case opcode::hello:
+      return parse_hello(d);
+    case opcode::resumed:
+      return Resumed{};
+    case opcode::clients_connect:
+      return parse_clients_connect(d);
+    case opcode::video:
+      return parse_video(d);
+    case opcode::client_disconnect:
+      if (const auto user = snowflake(d, "user_id")) {
+        return ClientDisconnect{*user};
+      }
+      return Malformed{opcode::client_disconnect};
+    case opcode::client_flags: {
+      const auto user = snowflake(d, "user_id");
+      const auto flags = integer<std::int64_t>(d, "flags");
+      if (!user || !flags.ok) {
+        return Malformed{opcode::client_flags};
+      }
+      return ClientFlags{*user, flags.value};
     }
-    return Malformed{opcode::client_disconnect};
-  case opcode::client_flags: {
-    const auto user = snowflake(d, "user_id");
-    const auto flags = integer<std::int64_t>(d, "flags");
-    if (!user || !flags.ok) {
-      return Malformed{opcode::client_flags};
+    case opcode::client_platform: {
+      const auto user = snowflake(d, "user_id");
+      const auto platform = integer<std::int64_t>(d, "platform");
+      if (!user || !platform.ok) {
+        return Malformed{opcode::client_platform};
+      }
+      return ClientPlatform{*user, platform.value};
     }
-    return ClientFlags{*user, flags.value};
-  }
-  case opcode::client_platform: {
-    const auto user = snowflake(d, "user_id");
-    const auto platform = integer<std::int64_t>(d, "platform");
-    if (!user || !platform.ok) {
-      return Malformed{opcode::client_platform};
-    }
-    return ClientPlatform{*user, platform.value};
-  }
-  case opcode::session_update:
-  case opcode::media_sink_wants:
-  case opcode::backend_version:
-  case opcode::channel_options:
-  case opcode::speed_test:
-    return Ignored{static_cast<int>(op)};
-  default:
-    if (op >= opcode::dave_prepare_transition && op <= opcode::mls_invalid_commit_welcome) {
+    case opcode::session_update:
+    case opcode::media_sink_wants:
+    case opcode::backend_version:
+    case opcode::channel_options:
+    case opcode::speed_test:
       return Ignored{static_cast<int>(op)};
-    }
-    return Unknown{op};
+    default:
+      if (op >= opcode::dave_prepare_transition && op <= opcode::mls_invalid_commit_welcome) {
+        return Ignored{static_cast<int>(op)};
+      }
+      return Unknown{op};
   }
 }
 
@@ -310,24 +310,24 @@ std::string secret_message(int op, const Credentials& credentials, bool with_use
   return out;
 }
 
-} // namespace
+}  // namespace
 
 std::string_view to_string(MessageError error) noexcept {
   switch (error) {
-  case MessageError::TooLarge:
-    return "too-large";
-  case MessageError::TooDeep:
-    return "too-deep";
-  case MessageError::NotJson:
-    return "not-json";
-  case MessageError::NotObject:
-    return "not-object";
-  case MessageError::NoOpcode:
-    return "no-opcode";
-  case MessageError::BadField:
-    return "bad-field";
-  case MessageError::Short:
-    return "short";
+    case MessageError::TooLarge:
+      return "too-large";
+    case MessageError::TooDeep:
+      return "too-deep";
+    case MessageError::NotJson:
+      return "not-json";
+    case MessageError::NotObject:
+      return "not-object";
+    case MessageError::NoOpcode:
+      return "no-opcode";
+    case MessageError::BadField:
+      return "bad-field";
+    case MessageError::Short:
+      return "short";
   }
   return "unknown";
 }
@@ -416,4 +416,4 @@ std::string build_speaking(int flags, std::uint32_t ssrc) {
          ",\"delay\":0,\"ssrc\":" + std::to_string(ssrc) + "}}";
 }
 
-} // namespace discord::voice
+}  // namespace discord::voice

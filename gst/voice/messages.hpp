@@ -30,8 +30,8 @@ enum class MessageError {
   NotJson,
   NotObject,
   NoOpcode,
-  BadField, // a field the message cannot do without is absent or of another type
-  Short,    // a binary frame that ends inside its own header
+  BadField,  // a field the message cannot do without is absent or of another type
+  Short,     // a binary frame that ends inside its own header
 };
 inline constexpr std::size_t message_error_count = 7;
 std::string_view to_string(MessageError error) noexcept;
@@ -45,11 +45,11 @@ inline constexpr int identify = 0, select_protocol = 1, ready = 2, heartbeat = 3
                      client_platform = 20, dave_prepare_transition = 21, mls_proposals = 27,
                      mls_announce_commit = 29, mls_welcome = 30, mls_invalid_commit_welcome = 31,
                      no_route = 32;
-} // namespace opcode
+}  // namespace opcode
 
 struct Ready {
   std::uint32_t ssrc;
-  std::string ip; // an IP literal
+  std::string ip;  // an IP literal
   std::uint16_t port;
   std::vector<std::string> modes;
 };
@@ -57,11 +57,11 @@ struct HeartbeatRequest {};
 struct SessionDescription {
   std::string mode;
   transport::Key key;
-  int dave_protocol_version; // 0 when absent or null
+  int dave_protocol_version;  // 0 when absent or null
 };
 struct Speaking {
   std::uint64_t user;
-  std::uint32_t ssrc; // 0 when absent
+  std::uint32_t ssrc;  // 0 when absent
 };
 struct HeartbeatAck {
   std::optional<std::uint64_t> t;
@@ -72,13 +72,13 @@ struct Hello {
 struct Resumed {};
 struct ClientsConnect {
   std::vector<std::uint64_t> users;
-  std::size_t skipped = 0; // entries that were no snowflake
+  std::size_t skipped = 0;  // entries that were no snowflake
 };
 struct Video {
   std::uint64_t user;
-  std::uint32_t audio_ssrc;               // 0 when absent
-  std::vector<std::uint32_t> video_ssrcs; // cameras and their retransmissions, without zeros
-  bool active;                            // any stream is on
+  std::uint32_t audio_ssrc;                // 0 when absent
+  std::vector<std::uint32_t> video_ssrcs;  // cameras and their retransmissions, without zeros
+  bool active;                             // any stream is on
 };
 struct ClientDisconnect {
   std::uint64_t user;
@@ -109,8 +109,8 @@ using Body = std::variant<Ready, HeartbeatRequest, SessionDescription, Speaking,
                           ClientPlatform, Ignored, Unknown, Malformed>;
 
 struct Message {
-  std::optional<std::uint16_t> seq; // 0 is a number like any other
-  bool bad_seq = false;             // there was a seq, but not a 16-bit number
+  std::optional<std::uint16_t> seq;  // 0 is a number like any other
+  bool bad_seq = false;              // there was a seq, but not a 16-bit number
   Body body;
 };
 
@@ -121,9 +121,9 @@ Result<Message, MessageError> parse_text(std::string_view text);
 struct BinaryMessage {
   std::uint16_t seq;
   std::uint8_t op;
-  std::optional<std::uint16_t> transition_id; // opcodes 29 and 30
-  std::optional<std::uint8_t> operation;      // opcode 27: 0 append, 1 revoke
-  ByteSpan payload;                           // what follows; into the input
+  std::optional<std::uint16_t> transition_id;  // opcodes 29 and 30
+  std::optional<std::uint8_t> operation;       // opcode 27: 0 append, 1 revoke
+  ByteSpan payload;                            // what follows; into the input
 };
 Result<BinaryMessage, MessageError> parse_binary(ByteSpan frame) noexcept;
 
@@ -137,4 +137,4 @@ std::string build_select_protocol(std::string_view address, std::uint16_t port,
                                   std::string_view mode);
 std::string build_speaking(int flags, std::uint32_t ssrc);
 
-} // namespace discord::voice
+}  // namespace discord::voice

@@ -6,56 +6,56 @@ namespace discord::voice {
 
 std::string_view to_string(State state) noexcept {
   switch (state) {
-  case State::Idle:
-    return "idle";
-  case State::Connecting:
-    return "connecting";
-  case State::Identifying:
-    return "identifying";
-  case State::Discovering:
-    return "discovering";
-  case State::Selecting:
-    return "selecting";
-  case State::Connected:
-    return "connected";
-  case State::Reconnecting:
-    return "reconnecting";
-  case State::AwaitingCredentials:
-    return "awaiting-credentials";
-  case State::Failed:
-    return "failed";
-  case State::Stopped:
-    return "stopped";
+    case State::Idle:
+      return "idle";
+    case State::Connecting:
+      return "connecting";
+    case State::Identifying:
+      return "identifying";
+    case State::Discovering:
+      return "discovering";
+    case State::Selecting:
+      return "selecting";
+    case State::Connected:
+      return "connected";
+    case State::Reconnecting:
+      return "reconnecting";
+    case State::AwaitingCredentials:
+      return "awaiting-credentials";
+    case State::Failed:
+      return "failed";
+    case State::Stopped:
+      return "stopped";
   }
   return "unknown";
 }
 
 std::string_view to_string(FailKind kind) noexcept {
   switch (kind) {
-  case FailKind::Settings:
-    return "settings";
-  case FailKind::Unreachable:
-    return "unreachable";
-  case FailKind::Tls:
-    return "tls";
-  case FailKind::Timeout:
-    return "timeout";
-  case FailKind::UdpBlocked:
-    return "udp-blocked";
-  case FailKind::Authentication:
-    return "authentication";
-  case FailKind::StaleCredentials:
-    return "stale-credentials";
-  case FailKind::Removed:
-    return "removed";
-  case FailKind::DaveRequired:
-    return "dave-required";
-  case FailKind::UnsupportedMode:
-    return "unsupported-mode";
-  case FailKind::RateLimited:
-    return "rate-limited";
-  case FailKind::Protocol:
-    return "protocol";
+    case FailKind::Settings:
+      return "settings";
+    case FailKind::Unreachable:
+      return "unreachable";
+    case FailKind::Tls:
+      return "tls";
+    case FailKind::Timeout:
+      return "timeout";
+    case FailKind::UdpBlocked:
+      return "udp-blocked";
+    case FailKind::Authentication:
+      return "authentication";
+    case FailKind::StaleCredentials:
+      return "stale-credentials";
+    case FailKind::Removed:
+      return "removed";
+    case FailKind::DaveRequired:
+      return "dave-required";
+    case FailKind::UnsupportedMode:
+      return "unsupported-mode";
+    case FailKind::RateLimited:
+      return "rate-limited";
+    case FailKind::Protocol:
+      return "protocol";
   }
   return "unknown";
 }
@@ -240,4 +240,4 @@ const Counters& Session::counters() const noexcept {
   return machine_->counters;
 }
 
-} // namespace discord::voice
+}  // namespace discord::voice

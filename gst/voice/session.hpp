@@ -20,32 +20,33 @@
 namespace discord::voice {
 
 struct Options {
-  bool prefer_aes = true; // AES-GCM where the server lists it; false asks for XChaCha20
-  bool prime = false;     // speak five silence frames after the Session Description
-  bool can_renew = false; // somebody answers NeedCredentials; otherwise a lost session is a Fail
-  int max_dave_protocol_version = 0; // what Identify offers
+  bool prefer_aes = true;  // AES-GCM where the server lists it; false asks for XChaCha20
+  bool prime = false;      // speak five silence frames after the Session Description
+  bool can_renew = false;  // somebody answers NeedCredentials; otherwise a lost session is a Fail
+  int max_dave_protocol_version = 0;  // what Identify offers
 };
 
 enum class SocketError {
-  Unreachable, // name lookup, connection refused, network down
-  Tls,         // certificate or handshake
+  Unreachable,  // name lookup, connection refused, network down
+  Tls,          // certificate or handshake
   Timeout,
-  Handshake, // an answer came, but no WebSocket
+  Handshake,  // an answer came, but no WebSocket
+  NoTls,      // this machine has no TLS module
 };
 
 // What was seen and not used, by cause. Only ever grows.
 struct Counters {
   std::uint64_t messages = 0;
-  std::array<std::uint64_t, message_error_count> malformed{}; // index is MessageError
+  std::array<std::uint64_t, message_error_count> malformed{};  // index is MessageError
   std::uint64_t unknown_opcodes = 0;
-  std::uint64_t ignored_opcodes = 0; // known, of no use to a receiver
-  std::uint64_t unexpected = 0;      // right message in a state that has no use for it
-  std::uint64_t stale = 0;           // events of an older generation
+  std::uint64_t ignored_opcodes = 0;  // known, of no use to a receiver
+  std::uint64_t unexpected = 0;       // right message in a state that has no use for it
+  std::uint64_t stale = 0;            // events of an older generation
   std::uint64_t bad_seq = 0;
-  std::uint64_t foreign_datagrams = 0; // not a discovery or ping reply meant for us
+  std::uint64_t foreign_datagrams = 0;  // not a discovery or ping reply meant for us
   std::uint64_t late_discovery = 0;
-  std::uint64_t resumes = 0; // Resumed received
-  std::uint64_t zombies = 0; // connections dropped for missing heartbeat acknowledgements
+  std::uint64_t resumes = 0;  // Resumed received
+  std::uint64_t zombies = 0;  // connections dropped for missing heartbeat acknowledgements
 };
 
 // One voice connection from start() to stop(), over any number of WebSockets. Not thread-safe: one
@@ -90,14 +91,14 @@ class Session {
   Deadline next_deadline() const noexcept;
 
   State state() const noexcept;
-  Generation socket_generation() const noexcept; // of the newest WebSocket
-  Generation media_generation() const noexcept;  // of the newest Identify; 0 before the first
-  std::uint32_t ssrc() const noexcept;           // own; 0 before Ready
+  Generation socket_generation() const noexcept;  // of the newest WebSocket
+  Generation media_generation() const noexcept;   // of the newest Identify; 0 before the first
+  std::uint32_t ssrc() const noexcept;            // own; 0 before Ready
   std::optional<transport::Mode> mode() const noexcept;
   const SsrcMap& ssrcs() const noexcept;
-  std::int64_t last_seq() const noexcept;                 // −1 before the first
-  std::optional<Duration> heartbeat_rtt() const noexcept; // of the WebSocket
-  std::optional<Duration> ping_rtt() const noexcept; // of the UDP path, where the server answers
+  std::int64_t last_seq() const noexcept;                  // −1 before the first
+  std::optional<Duration> heartbeat_rtt() const noexcept;  // of the WebSocket
+  std::optional<Duration> ping_rtt() const noexcept;  // of the UDP path, where the server answers
   const Counters& counters() const noexcept;
 
  private:
@@ -105,4 +106,4 @@ class Session {
   std::unique_ptr<Machine> machine_;
 };
 
-} // namespace discord::voice
+}  // namespace discord::voice

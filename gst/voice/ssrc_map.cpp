@@ -130,4 +130,4 @@ bool SsrcMap::is_present(std::uint64_t user) const {
   return present_.contains(user);
 }
 
-} // namespace discord::voice
+}  // namespace discord::voice

@@ -16,7 +16,7 @@ namespace discord::voice {
 // Bounded: a message that would pass a cap changes nothing and is counted in overflows().
 class SsrcMap {
  public:
-  static constexpr std::size_t max_users = 16384; // a stage holds 10 000
+  static constexpr std::size_t max_users = 16384;  // a stage holds 10 000
   static constexpr std::size_t max_ssrcs = 16384;
   static constexpr Duration grace = std::chrono::seconds(1);
 
@@ -40,7 +40,7 @@ class SsrcMap {
   Deadline next_deadline() const noexcept { return next_retirement_; }
 
   std::optional<std::uint64_t> user_of(std::uint32_t ssrc) const;
-  std::optional<std::uint32_t> ssrc_of(std::uint64_t user) const; // not one that is retiring
+  std::optional<std::uint32_t> ssrc_of(std::uint64_t user) const;  // not one that is retiring
   bool is_video(std::uint32_t ssrc) const;
   bool is_present(std::uint64_t user) const;
   std::size_t users() const noexcept { return present_.size(); }
@@ -65,4 +65,4 @@ class SsrcMap {
   std::uint64_t overflows_ = 0;
 };
 
-} // namespace discord::voice
+}  // namespace discord::voice

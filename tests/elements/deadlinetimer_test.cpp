@@ -1,4 +1,4 @@
-#include "deadlinetimer.hpp"
+#include "elements/deadlinetimer.hpp"
 
 #include "discord/gstptr.hpp"
 
@@ -109,7 +109,7 @@ TEST_F(DeadlineTimerTest, DisarmingLeavesTheClockAlone) {
 
 TEST_F(DeadlineTimerTest, WaitsOnlyInPlaying) {
   timer_->start();
-  timer_->arm(0); // due at once, if time ran
+  timer_->arm(0);  // due at once, if time ran
   EXPECT_FALSE(GST_CLOCK_TIME_IS_VALID(timer_->now()));
   timer_->set_playing(true);
   EXPECT_EQ(wait_for_calls(1).size(), 1u);
@@ -183,4 +183,4 @@ TEST(DeadlineTimer, TheCallbackMayArmTheNextOne) {
   made.stop();
 }
 
-} // namespace
+}  // namespace

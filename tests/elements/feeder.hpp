@@ -6,13 +6,13 @@
 #include "discord/gstdiscordspeakermeta.h"
 #include "discord/gstptr.hpp"
 
-#include <cmath>
-#include <cstdint>
 #include <gst/check/gsttestclock.h>
 #include <gst/rtp/gstrtpbuffer.h>
+#include <opus.h>
+#include <cmath>
+#include <cstdint>
 #include <map>
 #include <memory>
-#include <opus.h>
 #include <string>
 #include <vector>
 
@@ -92,7 +92,7 @@ class Feeder {
 
   bool live = false;
   GstClockTime latency = 0;
-  GstClockTime start_time = 0; // of the clock; base time is 0
+  GstClockTime start_time = 0;  // of the clock; base time is 0
 
   // Takes the element, floating or not, to PLAYING on a test clock and links the pad.
   bool start(GstElement* e) {
@@ -181,4 +181,4 @@ class Feeder {
   }
 };
 
-} // namespace discord::test
+}  // namespace discord::test

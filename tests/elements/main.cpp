@@ -8,6 +8,8 @@ namespace {
 class NothingStaysAlive : public testing::Environment {
  public:
   void TearDown() override {
+    // A task lives a moment longer than the pad whose task it was.
+    gst_task_cleanup_all();
     GList* tracers = gst_tracing_get_active_tracers();
     for (GList* t = tracers; t != nullptr; t = t->next) {
       if (g_strcmp0(G_OBJECT_TYPE_NAME(t->data), "GstLeaksTracer") == 0) {
@@ -34,7 +36,7 @@ class NothingStaysAlive : public testing::Environment {
   }
 };
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);

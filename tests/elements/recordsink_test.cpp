@@ -1,17 +1,17 @@
 #include "feeder.hpp"
 
-#include "recordfile.hpp"
-#include "recordname.hpp"
+#include "elements/recordfile.hpp"
+#include "elements/recordname.hpp"
 
+#include <gst/app/gstappsink.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <gst/app/gstappsink.h>
-#include <gtest/gtest.h>
 #include <optional>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 namespace {
 
@@ -317,7 +317,7 @@ TEST_F(RecordSink, AFailingFileStopsNobodyElse) {
 
 TEST_F(RecordSink, AFileThatCannotBeCreatedIsAWarning) {
   ASSERT_TRUE(start());
-  fs::remove_all(where_); // the folder is open, but nothing can be created in it any more
+  fs::remove_all(where_);  // the folder is open, but nothing can be created in it any more
   EXPECT_EQ(feeder_.push(100, 7, 0), GST_FLOW_OK);
   const MessagePtr warning =
       feeder_.message(static_cast<GstMessageType>(GST_MESSAGE_WARNING | GST_MESSAGE_ERROR));
@@ -441,4 +441,4 @@ TEST(RecordFile, FollowsNoLinkAndOverwritesNothing) {
   fs::remove_all(base);
 }
 
-} // namespace
+}  // namespace

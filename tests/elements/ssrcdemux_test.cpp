@@ -1,7 +1,7 @@
 #include "feeder.hpp"
 
-#include <algorithm>
 #include <gtest/gtest.h>
+#include <algorithm>
 
 namespace {
 
@@ -68,58 +68,58 @@ class Consumer {
 
   void on_event(GstEvent* e) {
     switch (GST_EVENT_TYPE(e)) {
-    case GST_EVENT_STREAM_START: {
-      const gchar* id;
-      gst_event_parse_stream_start(e, &id);
-      stream_id = id;
-      gst_event_parse_group_id(e, &group_id);
-      break;
-    }
-    case GST_EVENT_CAPS: {
-      GstCaps* c;
-      gst_event_parse_caps(e, &c);
-      const GCharPtr text(gst_caps_to_string(c));
-      caps = text.get();
-      break;
-    }
-    case GST_EVENT_TAG: {
-      GstTagList* tags;
-      gst_event_parse_tag(e, &tags);
-      gchar* value = nullptr;
-      if (gst_tag_list_get_string(tags, "discord-user-id", &value)) {
-        user_tag = value;
-        g_free(value);
+      case GST_EVENT_STREAM_START: {
+        const gchar* id;
+        gst_event_parse_stream_start(e, &id);
+        stream_id = id;
+        gst_event_parse_group_id(e, &group_id);
+        break;
       }
-      if (gst_tag_list_get_string(tags, GST_TAG_TITLE, &value)) {
-        title = value;
-        g_free(value);
+      case GST_EVENT_CAPS: {
+        GstCaps* c;
+        gst_event_parse_caps(e, &c);
+        const GCharPtr text(gst_caps_to_string(c));
+        caps = text.get();
+        break;
       }
-      break;
-    }
-    case GST_EVENT_GAP: {
-      GstClockTime at;
-      GstClockTime duration;
-      gst_event_parse_gap(e, &at, &duration);
-      add("gap", at, duration);
-      break;
-    }
-    case GST_EVENT_EOS:
-      add("eos", 0, 0);
-      break;
-    case GST_EVENT_SEGMENT:
-      add("segment", 0, 0);
-      break;
-    case GST_EVENT_FLUSH_STOP:
-      add("flush", 0, 0);
-      break;
-    case GST_EVENT_CUSTOM_DOWNSTREAM: {
-      guint64 at = 0;
-      gst_structure_get_uint64(gst_event_get_structure(e), "timestamp", &at);
-      add("lost", at, 0);
-      break;
-    }
-    default:
-      break;
+      case GST_EVENT_TAG: {
+        GstTagList* tags;
+        gst_event_parse_tag(e, &tags);
+        gchar* value = nullptr;
+        if (gst_tag_list_get_string(tags, "discord-user-id", &value)) {
+          user_tag = value;
+          g_free(value);
+        }
+        if (gst_tag_list_get_string(tags, GST_TAG_TITLE, &value)) {
+          title = value;
+          g_free(value);
+        }
+        break;
+      }
+      case GST_EVENT_GAP: {
+        GstClockTime at;
+        GstClockTime duration;
+        gst_event_parse_gap(e, &at, &duration);
+        add("gap", at, duration);
+        break;
+      }
+      case GST_EVENT_EOS:
+        add("eos", 0, 0);
+        break;
+      case GST_EVENT_SEGMENT:
+        add("segment", 0, 0);
+        break;
+      case GST_EVENT_FLUSH_STOP:
+        add("flush", 0, 0);
+        break;
+      case GST_EVENT_CUSTOM_DOWNSTREAM: {
+        guint64 at = 0;
+        gst_structure_get_uint64(gst_event_get_structure(e), "timestamp", &at);
+        add("lost", at, 0);
+        break;
+      }
+      default:
+        break;
     }
   }
 
@@ -251,10 +251,10 @@ TEST_F(SsrcDemux, ANameReachesPadAndTag) {
   feeder_.push(100, 7, 0);
   gst_pad_push_event(
       feeder_.pad.get(),
-      gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
-                           gst_structure_new("discord-user-info", "user-id", G_TYPE_UINT64,
-                                             guint64{7}, "display-name", G_TYPE_STRING, "Anna",
-                                             nullptr)));
+      gst_event_new_custom(
+          GST_EVENT_CUSTOM_DOWNSTREAM,
+          gst_structure_new("discord-user-info", "user-id", G_TYPE_UINT64, guint64{7},
+                            "display-name", G_TYPE_STRING, "Anna", nullptr)));
   const GCharPtr name(property<gchar*>("src_100", "display-name"));
   EXPECT_STREQ(name.get(), "Anna");
   EXPECT_EQ(at("src_100").title, "Anna");
@@ -303,7 +303,7 @@ TEST_F(SsrcDemux, BufferListsAreSplitInOrder) {
     const auto items = at(name).items();
     ASSERT_EQ(at(name).count("data"), 4u);
     for (unsigned i = 0; i < 4; i++) {
-      EXPECT_EQ(items[i + 1].at, i * frame); // the first is the segment
+      EXPECT_EQ(items[i + 1].at, i * frame);  // the first is the segment
     }
   }
   EXPECT_EQ(stat("num-malformed"), 1u);
@@ -506,4 +506,4 @@ TEST_F(SsrcDemux, UpstreamGetsOneSeekAndNoQos) {
   EXPECT_EQ(qos, 0);
 }
 
-} // namespace
+}  // namespace

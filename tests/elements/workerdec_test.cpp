@@ -1,7 +1,7 @@
 // The element with both kinds of isolation, against one receiver on the same packets.
 #include "discord/gstdiscordspeakermeta.h"
 #include "discord/gstptr.hpp"
-#include "unit/receiver_rig.hpp"
+#include "tests/unit/receiver_rig.hpp"
 
 #include <gst/check/gstharness.h>
 #include <signal.h>

@@ -19,39 +19,39 @@ struct World {
     const Generation socket = session.socket_generation();
     const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
     switch (kind % 10) {
-    case 0:
-    case 1:
-      session.on_text(socket, text, now, out);
-      break;
-    case 2:
-      session.on_binary(socket, content, now, out);
-      break;
-    case 3:
-      session.on_datagram(session.media_generation(), content, now, out);
-      break;
-    case 4:
-      session.on_socket_closed(
-          socket, content.size() < 2 ? std::nullopt : std::optional(load_be16(content.data())),
-          text, now, out);
-      break;
-    case 5:
-      session.on_socket_error(
-          socket, static_cast<SocketError>(content.empty() ? 0 : content[0] % 4), text, now, out);
-      break;
-    case 6:
-      now += std::chrono::milliseconds(content.size() < 2 ? 1 : load_be16(content.data()));
-      session.on_timer(now, out);
-      break;
-    case 7:
-      session.on_socket_open(socket, now, out);
-      break;
-    case 8:
-      session.on_datagram(session.media_generation(),
-                          *rtp::make_discovery_reply(session.ssrc(), "192.0.2.1", 9), now, out);
-      break;
-    case 9:
-      session.renew({"h:2", "s", SecretString("t"), 1, 2, 3}, now, out);
-      break;
+      case 0:
+      case 1:
+        session.on_text(socket, text, now, out);
+        break;
+      case 2:
+        session.on_binary(socket, content, now, out);
+        break;
+      case 3:
+        session.on_datagram(session.media_generation(), content, now, out);
+        break;
+      case 4:
+        session.on_socket_closed(
+            socket, content.size() < 2 ? std::nullopt : std::optional(load_be16(content.data())),
+            text, now, out);
+        break;
+      case 5:
+        session.on_socket_error(
+            socket, static_cast<SocketError>(content.empty() ? 0 : content[0] % 4), text, now, out);
+        break;
+      case 6:
+        now += std::chrono::milliseconds(content.size() < 2 ? 1 : load_be16(content.data()));
+        session.on_timer(now, out);
+        break;
+      case 7:
+        session.on_socket_open(socket, now, out);
+        break;
+      case 8:
+        session.on_datagram(session.media_generation(),
+                            *rtp::make_discovery_reply(session.ssrc(), "192.0.2.1", 9), now, out);
+        break;
+      case 9:
+        session.renew({"h:2", "s", SecretString("t"), 1, 2, 3}, now, out);
+        break;
     }
     check();
   }
@@ -83,7 +83,7 @@ struct World {
   Session session;
 };
 
-} // namespace
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   ByteReader reader(ByteSpan(data, size));

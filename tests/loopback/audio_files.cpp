@@ -1,9 +1,9 @@
 #include "audio_files.hpp"
 
-#include <algorithm>
-#include <filesystem>
 #include <gst/app/gstappsink.h>
 #include <gst/gst.h>
+#include <algorithm>
+#include <filesystem>
 
 namespace discord::loopback {
 namespace {
@@ -49,7 +49,7 @@ std::string escape(const std::string& path) {
   return out + "\"";
 }
 
-} // namespace
+}  // namespace
 
 Result<PcmPtr, std::string> read_audio_file(const std::string& path) {
   std::error_code exists_error;
@@ -149,4 +149,4 @@ std::string no_voices_hint() {
          "alsa-utils (and gstreamer1.0-libav for .g722), or name audio files in a speakers file";
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -16,8 +16,8 @@ Result<PcmPtr, std::string> read_audio_file(const std::string& path);
 
 // One voice: a human who reads several prompts.
 struct Voice {
-  std::string name;               // plausible display name
-  std::vector<std::string> files; // each longer than 1.5 s
+  std::string name;                // plausible display name
+  std::vector<std::string> files;  // each longer than 1.5 s
 };
 
 // The voices installed here, in a fixed order. Empty when none is.
@@ -26,4 +26,4 @@ std::vector<Voice> installed_voices();
 // The sentence that names the Debian packages to install when there is no voice.
 std::string no_voices_hint();
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

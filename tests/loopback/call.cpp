@@ -6,8 +6,10 @@ namespace discord::loopback {
 
 Talker::Talker(TalkerOptions o, std::uint64_t seed, const NetworkOptions& call_network)
     : speaker(o.speaker, derive_seed(seed, "speaker")),
-      network(o.network.value_or(call_network), derive_seed(seed, "network")), announce(o.announce),
-      video_ssrc(o.video_ssrc), flags(o.speaker.flags) {
+      network(o.network.value_or(call_network), derive_seed(seed, "network")),
+      announce(o.announce),
+      video_ssrc(o.video_ssrc),
+      flags(o.speaker.flags) {
   truth.user_id = o.speaker.user_id;
   truth.name = o.speaker.name;
   truth.ssrc = o.speaker.ssrc;
@@ -208,4 +210,4 @@ void Call::set_network(const NetworkOptions& network) {
   }
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -11,16 +11,16 @@ namespace discord::loopback {
 
 // How and when the server tells clients whose SSRC it is.
 enum class Announce {
-  early,  // opcode 5 between Ready and the session description
-  normal, // after the client's own opcode 5
-  late,   // only on command: its RTP comes first
+  early,   // opcode 5 between Ready and the session description
+  normal,  // after the client's own opcode 5
+  late,    // only on command: its RTP comes first
 };
 
 struct TalkerOptions {
   SpeakerOptions speaker;
   Announce announce = Announce::normal;
-  std::uint32_t video_ssrc = 0;          // != 0 = camera on (opcode 12)
-  std::optional<NetworkOptions> network; // instead of the call's
+  std::uint32_t video_ssrc = 0;           // != 0 = camera on (opcode 12)
+  std::optional<NetworkOptions> network;  // instead of the call's
 };
 
 struct CallOptions {
@@ -28,9 +28,9 @@ struct CallOptions {
   std::uint64_t channel_id = 0;
   std::vector<TalkerOptions> talkers;
   NetworkOptions network;
-  Duration lead = std::chrono::milliseconds(300); // from the first client's opcode 5 to time zero
-  bool keep_opus = true;                          // keep every payload in the truth
-  std::size_t keep_records = 400000;              // per talker; the oldest go first
+  Duration lead = std::chrono::milliseconds(300);  // from the first client's opcode 5 to time zero
+  bool keep_opus = true;                           // keep every payload in the truth
+  std::size_t keep_records = 400000;               // per talker; the oldest go first
 };
 
 struct Talker {
@@ -45,7 +45,7 @@ struct Talker {
   bool announced = false;
   std::optional<Packet> next;
   SpeakerTruth truth;
-  std::size_t records_dropped = 0; // how many old records are gone
+  std::size_t records_dropped = 0;  // how many old records are gone
 };
 
 class Call {
@@ -80,7 +80,7 @@ class Call {
     Time at;
     std::uint64_t order;
     Talker* talker;
-    std::size_t record; // absolute number, dropped ones included
+    std::size_t record;  // absolute number, dropped ones included
     Packet packet;
     bool duplicate;
     bool operator>(const Flight& o) const noexcept {
@@ -99,4 +99,4 @@ class Call {
   std::uint64_t order_ = 0;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -1,15 +1,15 @@
 #include "certificate.hpp"
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <memory>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
 
 namespace discord::loopback {
 namespace {
@@ -74,7 +74,7 @@ std::string text_of(BIO* bio) {
   return {data, static_cast<std::size_t>(size)};
 }
 
-} // namespace
+}  // namespace
 
 Result<Certificate, std::string> make_certificate() {
   const std::string failed = "cannot make a certificate";
@@ -115,4 +115,4 @@ Result<std::string, std::string> write_ca_file(const Certificate& certificate) {
   return path;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -8,7 +8,7 @@
 namespace discord::loopback {
 
 struct Certificate {
-  std::string chain_and_key_pem; // leaf certificate, then its private key
+  std::string chain_and_key_pem;  // leaf certificate, then its private key
   std::string ca_pem;
 };
 
@@ -18,4 +18,4 @@ Result<Certificate, std::string> make_certificate();
 // Writes the CA into a new temporary folder; the path of the file.
 Result<std::string, std::string> write_ca_file(const Certificate& certificate);
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

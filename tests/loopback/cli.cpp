@@ -9,8 +9,8 @@ namespace {
 
 struct Row {
   const char* name;
-  const char* argument; // nullptr = a switch
-  const char* help;     // starts with "=" for a heading
+  const char* argument;  // nullptr = a switch
+  const char* help;      // starts with "=" for a heading
   std::function<bool(CommandLine&, const std::string&)> apply;
 };
 
@@ -261,14 +261,14 @@ std::string help() {
   return out + "\n  --help                  this text\n";
 }
 
-} // namespace
+}  // namespace
 
 Result<CommandLine, EarlyExit> parse_command_line(int argc, char** argv) {
   CommandLine out;
   CallOptions call;
   call.guild_id = 100000000000000001u;
   call.channel_id = 100000000000000002u;
-  call.keep_opus = false; // a server that runs for days must not grow
+  call.keep_opus = false;  // a server that runs for days must not grow
   call.keep_records = 20000;
   out.server.calls.push_back(std::move(call));
   for (int i = 1; i < argc; ++i) {
@@ -309,4 +309,4 @@ Result<CommandLine, EarlyExit> parse_command_line(int argc, char** argv) {
   return out;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

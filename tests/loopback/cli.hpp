@@ -12,7 +12,7 @@ struct CommandLine {
   Options server;
   PlanOptions plan;
   std::string speakers_file;
-  double seconds = 0; // 0 = until a signal
+  double seconds = 0;  // 0 = until a signal
   bool commands = false;
   bool quiet = false;
   bool records = false;
@@ -26,4 +26,4 @@ struct EarlyExit {
 
 Result<CommandLine, EarlyExit> parse_command_line(int argc, char** argv);
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -57,7 +57,7 @@ json to_json(const Credentials& c) {
           {"token", c.token}};
 }
 
-} // namespace
+}  // namespace
 
 json VoiceServer::command(const json& command) {
   if (!command.is_object() || !command.contains("do") || !command["do"].is_string()) {
@@ -74,7 +74,7 @@ json VoiceServer::command(const json& command) {
   try {
     answer = run(*room, command);
   } catch (const json::exception& e) {
-    answer = bad(e.what()); // a key of the wrong type
+    answer = bad(e.what());  // a key of the wrong type
   }
   arm();
   publish();
@@ -235,4 +235,4 @@ json VoiceServer::speaker_command(Room& room, const std::string& what, const jso
   return answer;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -2,10 +2,10 @@
 
 #include "audio_files.hpp"
 
-#include <cmath>
 #include <gst/gst.h>
 #include <gtest/gtest.h>
 #include <opus/opus.h>
+#include <cmath>
 
 using namespace discord;
 using namespace discord::loopback;
@@ -45,7 +45,7 @@ double envelope_correlation(const std::vector<double>& a, const std::vector<doub
   return ab / std::sqrt(aa * bb + 1e-12);
 }
 
-} // namespace
+}  // namespace
 
 TEST_F(Conversation, PeopleTalkInTurnAndRepeatBySeed) {
   PlanOptions plan;

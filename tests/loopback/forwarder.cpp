@@ -13,7 +13,7 @@ bool is_ping(ByteSpan b) {
   return b.size() == rtp::ping_size && load_be32(b.data()) == 0x1337CAFE;
 }
 
-} // namespace
+}  // namespace
 
 std::string to_text(const Address& a) {
   return std::to_string(a.ip >> 24) + "." + std::to_string((a.ip >> 16) & 255) + "." +
@@ -263,4 +263,4 @@ void Forwarder::advance(Time now) {
   }
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -25,23 +25,23 @@ std::string to_text(const Address& address);
 std::optional<std::uint32_t> parse_ipv4(std::string_view text);
 
 struct ForwarderOptions {
-  int drop_discovery = 0;      // how many first requests of a client get no answer
-  bool ping_reply = true;      // answer 13 37 CA FE
-  bool keepalive_echo = false; // send other short datagrams back as they are
-  Duration media_timeout{0};   // > 0: nothing heard from the client for so long stops its media
+  int drop_discovery = 0;       // how many first requests of a client get no answer
+  bool ping_reply = true;       // answer 13 37 CA FE
+  bool keepalive_echo = false;  // send other short datagrams back as they are
+  Duration media_timeout{0};    // > 0: nothing heard from the client for so long stops its media
 };
 
 struct PathCounters {
-  std::uint64_t discovery = 0;     // good requests
-  std::uint64_t bad_discovery = 0; // 74 bytes that are not a clean request
+  std::uint64_t discovery = 0;      // good requests
+  std::uint64_t bad_discovery = 0;  // 74 bytes that are not a clean request
   std::uint64_t pings = 0;
-  std::uint64_t keepalives = 0; // other short datagrams
+  std::uint64_t keepalives = 0;  // other short datagrams
   std::uint64_t media_sent = 0;
-  std::uint64_t other_sent = 0; // video, RTCP, forged
-  std::uint64_t held_back = 0;  // not sent: paused, starved, or the stall queue was full
-  std::uint64_t client_rtp = 0; // authentic RTP from the client
+  std::uint64_t other_sent = 0;  // video, RTCP, forged
+  std::uint64_t held_back = 0;   // not sent: paused, starved, or the stall queue was full
+  std::uint64_t client_rtp = 0;  // authentic RTP from the client
   std::uint64_t client_rtcp = 0;
-  std::uint64_t client_bad = 0; // did not open
+  std::uint64_t client_bad = 0;  // did not open
 };
 
 // One client's way to its media.
@@ -130,4 +130,4 @@ class Forwarder {
   Bytes scratch_ = Bytes(4096);
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

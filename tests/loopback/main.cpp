@@ -1,10 +1,10 @@
 // discord-loopback: the loopback Discord as a program.
 #include "cli.hpp"
 
-#include <csignal>
-#include <fstream>
 #include <glib-unix.h>
 #include <gst/gst.h>
+#include <csignal>
+#include <fstream>
 #include <iostream>
 
 using namespace discord;
@@ -88,7 +88,7 @@ gboolean on_input(gint fd, GIOCondition, gpointer session_pointer) {
   char buffer[4096];
   const ssize_t got = read(fd, buffer, sizeof buffer);
   if (got <= 0) {
-    return G_SOURCE_REMOVE; // whoever gave commands has gone; the server goes on
+    return G_SOURCE_REMOVE;  // whoever gave commands has gone; the server goes on
   }
   session->line.append(buffer, static_cast<std::size_t>(got));
   std::size_t end = 0;
@@ -152,7 +152,7 @@ int run(CommandLine& line) {
   return 0;
 }
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
   auto line = parse_command_line(argc, argv);

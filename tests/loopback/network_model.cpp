@@ -44,4 +44,4 @@ Fate NetworkModel::next(Duration due) noexcept {
   return fate;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -9,12 +9,12 @@ namespace discord::loopback {
 // Rates are percentages of packets, 0 to 100.
 struct NetworkOptions {
   double loss = 0;
-  double loss_burst = 1; // mean length of a run of lost packets, >= 1
-  double reorder = 0;    // share of packets that arrive `reorder_delay` later than they should
+  double loss_burst = 1;  // mean length of a run of lost packets, >= 1
+  double reorder = 0;     // share of packets that arrive `reorder_delay` later than they should
   Duration reorder_delay = std::chrono::milliseconds(60);
   double duplicate = 0;
   Duration duplicate_delay = std::chrono::milliseconds(5);
-  Duration jitter{0}; // uniform in [0, jitter]; by itself it never changes the order
+  Duration jitter{0};  // uniform in [0, jitter]; by itself it never changes the order
 };
 
 // One packet's fate. `at` is when it reaches the client.
@@ -43,4 +43,4 @@ class NetworkModel {
   Duration last_{Duration::min()};
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -26,7 +26,7 @@ double share_lost(const std::vector<Fate>& all) {
          static_cast<double>(all.size());
 }
 
-} // namespace
+}  // namespace
 
 TEST(NetworkModel, IsTransparentByDefault) {
   int i = 0;

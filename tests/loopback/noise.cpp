@@ -16,7 +16,7 @@ constexpr std::uint32_t server_ssrc = 1;
 constexpr std::array<std::uint8_t, 16> video_elements = {0x22, 0, 0,    0, 0x32, 1,    2, 3,
                                                          0x40, 0, 0x51, 0, 7,    0x80, 1, 0};
 
-} // namespace
+}  // namespace
 
 Deadline Noise::next_deadline(const Call& call) const noexcept {
   if (!call.started()) {
@@ -135,4 +135,4 @@ std::uint64_t Noise::forge(Call& call, Forwarder& forwarder, std::uint64_t count
   return sent;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -7,9 +7,9 @@
 namespace discord::loopback {
 
 struct NoiseOptions {
-  bool video = false; // pt 101 with an SSRC of its own, 30 frames a second
-  Duration rtcp{0};   // > 0: RR, and SR with SDES for each speaker, so often
-  double forged = 0;  // datagrams a second that look like a speaker's but do not open
+  bool video = false;  // pt 101 with an SSRC of its own, 30 frames a second
+  Duration rtcp{0};    // > 0: RR, and SR with SDES for each speaker, so often
+  double forged = 0;   // datagrams a second that look like a speaker's but do not open
 };
 
 // Sends noise to every started client of one call. Deterministic in what it sends.
@@ -37,4 +37,4 @@ class Noise {
   std::uint32_t video_timestamp_ = 0xFFFF0000;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

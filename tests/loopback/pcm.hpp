@@ -12,9 +12,9 @@ namespace discord::loopback {
 inline constexpr int sample_rate = 48000;
 
 struct Pcm {
-  int channels = 1; // 1 or 2
+  int channels = 1;  // 1 or 2
   std::vector<std::int16_t> samples;
-  std::string name; // where it came from
+  std::string name;  // where it came from
 
   std::size_t frames() const noexcept {
     return samples.size() / static_cast<std::size_t>(channels);
@@ -23,4 +23,4 @@ struct Pcm {
 
 using PcmPtr = std::shared_ptr<const Pcm>;
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

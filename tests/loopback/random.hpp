@@ -41,4 +41,4 @@ constexpr std::uint64_t derive_seed(std::uint64_t seed, std::string_view part,
   return mix.next() ^ Random(index + 1).next();
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

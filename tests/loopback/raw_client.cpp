@@ -248,4 +248,4 @@ std::optional<RawClient::Received> RawClient::await_audio() {
   return std::nullopt;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

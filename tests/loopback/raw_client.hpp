@@ -50,10 +50,10 @@ class RawClient {
   // The next authentic audio packet.
   std::optional<Received> await_audio();
 
-  std::vector<nlohmann::json> messages; // all, in order of arrival
+  std::vector<nlohmann::json> messages;  // all, in order of arrival
   std::uint32_t ssrc = 0;
   std::uint16_t server_port = 0;
-  std::string address; // discovered
+  std::string address;  // discovered
   std::uint16_t port = 0;
   std::unique_ptr<transport::Cipher> cipher;
   std::uint64_t not_authentic = 0;
@@ -73,4 +73,4 @@ class RawClient {
   int udp_ = -1;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -58,7 +58,7 @@ class Server::Impl {
       release();
     }
     if (!ca_file_.empty()) {
-      std::error_code ignored; // a leftover in the temporary folder harms nobody
+      std::error_code ignored;  // a leftover in the temporary folder harms nobody
       std::filesystem::remove_all(std::filesystem::path(ca_file_).parent_path(), ignored);
     }
   }
@@ -217,4 +217,4 @@ nlohmann::json Server::truth_summary() const {
   return impl_->call([&] { return impl_->server().truth_summary(); });
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -19,8 +19,8 @@ struct ScriptedCommand {
 };
 
 struct Options {
-  std::uint16_t port = 0;     // plain ws; 0 = any free one
-  std::uint16_t tls_port = 0; // used with `tls`
+  std::uint16_t port = 0;      // plain ws; 0 = any free one
+  std::uint16_t tls_port = 0;  // used with `tls`
   std::uint16_t udp_port = 0;
   bool tls = false;
   std::uint64_t seed = 1;
@@ -28,28 +28,28 @@ struct Options {
   ForwarderOptions udp;
   NoiseOptions noise;
   std::vector<CallOptions> calls;
-  std::vector<ScriptedCommand> script; // for the first call
+  std::vector<ScriptedCommand> script;  // for the first call
   Duration resume_window = std::chrono::seconds(60);
-  std::function<void(const std::string&)> log; // called on the server's thread
+  std::function<void(const std::string&)> log;  // called on the server's thread
 };
 
 // A copy of what happened so far; all numbers only grow, except where it says "now".
 struct Status {
-  std::uint64_t sockets = 0; // opened
+  std::uint64_t sockets = 0;  // opened
   std::uint64_t sockets_now = 0;
   std::uint64_t identified = 0;
   std::uint64_t resumed = 0;
-  std::uint64_t described = 0; // session descriptions sent
-  std::uint64_t speaking = 0;  // clients that sent their first opcode 5
+  std::uint64_t described = 0;  // session descriptions sent
+  std::uint64_t speaking = 0;   // clients that sent their first opcode 5
   std::uint64_t heartbeats = 0;
-  std::uint64_t packets = 0;           // speakers' packets generated
-  std::uint64_t delivered = 0;         // of these, sent at least once
-  std::uint64_t left = 0;              // orderly leaves (close 1000 by the client)
-  bool finished = false;               // every speaker of every call has said everything
-  int last_close_sent = 0;             // 0 = none
-  int last_close_received = 0;         // 0 = none; 1006 = the socket broke
-  std::vector<std::string> complaints; // bounded; see Complaint
-  PathCounters udp;                    // over all clients, gone ones included
+  std::uint64_t packets = 0;            // speakers' packets generated
+  std::uint64_t delivered = 0;          // of these, sent at least once
+  std::uint64_t left = 0;               // orderly leaves (close 1000 by the client)
+  bool finished = false;                // every speaker of every call has said everything
+  int last_close_sent = 0;              // 0 = none
+  int last_close_received = 0;          // 0 = none; 1006 = the socket broke
+  std::vector<std::string> complaints;  // bounded; see Complaint
+  PathCounters udp;                     // over all clients, gone ones included
   std::uint64_t strangers = 0;
 };
 
@@ -65,9 +65,9 @@ class Server {
   // Closes every socket and joins the thread. Truth and status stay readable.
   void stop();
 
-  std::string endpoint() const;     // "127.0.0.1:port", plain
-  std::string tls_endpoint() const; // empty without `tls`
-  std::string ca_file() const;      // empty without `tls`
+  std::string endpoint() const;      // "127.0.0.1:port", plain
+  std::string tls_endpoint() const;  // empty without `tls`
+  std::string ca_file() const;       // empty without `tls`
   std::uint16_t udp_port() const;
   std::uint64_t seed() const;
 
@@ -96,4 +96,4 @@ class Server {
   std::unique_ptr<Impl> impl_;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -1,10 +1,10 @@
-#include "raw_client.hpp"
 #include "server.hpp"
+#include "raw_client.hpp"
 
 #include "rtp/discovery.hpp"
 
-#include <cmath>
 #include <gtest/gtest.h>
+#include <cmath>
 #include <set>
 
 using namespace discord;
@@ -74,7 +74,7 @@ class LoopbackServer : public testing::Test {
   std::string url;
 };
 
-} // namespace
+}  // namespace
 
 TEST_F(LoopbackServer, GivesAnAuthenticPacketToAClientThatDoesEverythingRight) {
   run(options());
@@ -484,9 +484,9 @@ TEST_F(LoopbackServer, TruthAndStatusOutliveTheServer) {
   ASSERT_TRUE(c.await_audio());
   server->stop();
   EXPECT_EQ(server->status().identified, 1u);
-  EXPECT_GT(server->truth()[0].delivered + server->truth()[1].delivered +
-                server->truth()[2].delivered,
-            0u);
+  EXPECT_GT(
+      server->truth()[0].delivered + server->truth()[1].delivered + server->truth()[2].delivered,
+      0u);
   EXPECT_FALSE(server->command({{"do", "drop-socket"}})["ok"]);
   EXPECT_NE(c.await_close(), 0);
 }

@@ -1,9 +1,9 @@
 #include "speaker.hpp"
 
+#include <opus/opus.h>
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <opus/opus.h>
 #include <stdexcept>
 #include <utility>
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array<std::uint8_t, 3> silence_frame = {0xF8, 0xFF, 0xFE};
 constexpr int silence_ticks = 960;
-constexpr int padding_spacing_ticks = 96; // 2 ms: bursts of about 50 in 100 ms are seen
+constexpr int padding_spacing_ticks = 96;  // 2 ms: bursts of about 50 in 100 ms are seen
 constexpr std::size_t alternate_every = 25;
 
 Duration ticks_to_duration(std::int64_t ticks) {
@@ -34,7 +34,7 @@ bool valid_frame(int ticks) {
   return std::find(std::begin(sizes), std::end(sizes), ticks) != std::end(sizes);
 }
 
-} // namespace
+}  // namespace
 
 std::uint8_t audio_level(std::span<const std::int16_t> samples) noexcept {
   double sum = 0;
@@ -116,35 +116,35 @@ bool Speaker::begin_spurt() {
 std::optional<Packet> Speaker::next() {
   for (;;) {
     switch (phase_) {
-    case Phase::idle:
-      if (!begin_spurt()) {
-        return std::nullopt;
-      }
-      break;
-    case Phase::speech:
-      if (position_ < length_) {
-        return speech(false);
-      }
-      phase_ = Phase::tail;
-      break;
-    case Phase::tail:
-      if (tail_left_ > 0) {
-        return speech(true);
-      }
-      phase_ = Phase::silence;
-      break;
-    case Phase::silence:
-      if (silence_left_ > 0) {
-        return silence();
-      }
-      phase_ = Phase::padding;
-      break;
-    case Phase::padding:
-      if (padding_left_ > 0) {
-        return pure_padding();
-      }
-      phase_ = Phase::idle;
-      break;
+      case Phase::idle:
+        if (!begin_spurt()) {
+          return std::nullopt;
+        }
+        break;
+      case Phase::speech:
+        if (position_ < length_) {
+          return speech(false);
+        }
+        phase_ = Phase::tail;
+        break;
+      case Phase::tail:
+        if (tail_left_ > 0) {
+          return speech(true);
+        }
+        phase_ = Phase::silence;
+        break;
+      case Phase::silence:
+        if (silence_left_ > 0) {
+          return silence();
+        }
+        phase_ = Phase::padding;
+        break;
+      case Phase::padding:
+        if (padding_left_ > 0) {
+          return pure_padding();
+        }
+        phase_ = Phase::idle;
+        break;
     }
   }
 }
@@ -245,4 +245,4 @@ void Speaker::rejoin(std::uint32_t ssrc, Duration at) {
   }
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

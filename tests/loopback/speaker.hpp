@@ -27,13 +27,13 @@ inline constexpr int speaking_priority = 4;
 struct Spurt {
   PcmPtr pcm;
   Duration start{0};
-  std::size_t first_frame = 0; // where in `pcm` it begins
-  std::size_t frames = 0;      // how much of it; 0 = to its end
+  std::size_t first_frame = 0;  // where in `pcm` it begins
+  std::size_t frames = 0;       // how much of it; 0 = to its end
 };
 
 enum class TimestampHabit {
-  advance, // native clients: the timestamp jumps by the length of a pause
-  freeze,  // most bots: the timestamp goes on as if there had been no pause
+  advance,  // native clients: the timestamp jumps by the length of a pause
+  freeze,   // most bots: the timestamp goes on as if there had been no pause
 };
 
 enum class Channels { mono, stereo, alternate };
@@ -42,25 +42,25 @@ struct SpeakerOptions {
   std::uint64_t user_id = 0;
   std::string name;
   std::uint32_t ssrc = 0;
-  std::vector<Spurt> spurts; // in order of start; one that would overlap its predecessor waits
-  Duration repeat{0};        // when > 0 the list starts again every `repeat`
+  std::vector<Spurt> spurts;  // in order of start; one that would overlap its predecessor waits
+  Duration repeat{0};         // when > 0 the list starts again every `repeat`
 
   Channels channels = Channels::mono;
-  std::vector<int> frame_ticks = {960}; // 120 240 480 960 1920 2880, used in turn
-  int bitrate = 40000;                  // bit/s; 40 kbit/s in VOIP mode gives hybrid full-band
-  int complexity = 5;                   // 0 to 10
+  std::vector<int> frame_ticks = {960};  // 120 240 480 960 1920 2880, used in turn
+  int bitrate = 40000;                   // bit/s; 40 kbit/s in VOIP mode gives hybrid full-band
+  int complexity = 5;                    // 0 to 10
   bool fec = false;
-  double expected_loss = 0; // percent, told to the encoder; in-band FEC needs > 0
+  double expected_loss = 0;  // percent, told to the encoder; in-band FEC needs > 0
 
   TimestampHabit timestamps = TimestampHabit::advance;
-  std::optional<std::uint16_t> first_sequence;  // random when absent
-  std::optional<std::uint32_t> first_timestamp; // random when absent
-  bool extension = true;                        // audio level and speaker flag on speech packets
-  double padding = 8;                           // percent of speech packets with RTP padding
-  int silence_frames = 5;                       // F8 FF FE at the end of a spurt
-  double fewer_silence = 10;                    // percent of spurts that end with fewer
-  Duration dtx_tail{0};  // silence through the encoder's DTX before the spurt ends
-  int padding_burst = 0; // packets of pure padding after a spurt, 2 ms apart
+  std::optional<std::uint16_t> first_sequence;   // random when absent
+  std::optional<std::uint32_t> first_timestamp;  // random when absent
+  bool extension = true;                         // audio level and speaker flag on speech packets
+  double padding = 8;                            // percent of speech packets with RTP padding
+  int silence_frames = 5;                        // F8 FF FE at the end of a spurt
+  double fewer_silence = 10;                     // percent of spurts that end with fewer
+  Duration dtx_tail{0};   // silence through the encoder's DTX before the spurt ends
+  int padding_burst = 0;  // packets of pure padding after a spurt, 2 ms apart
   int flags = speaking_microphone;
 };
 
@@ -70,20 +70,20 @@ struct Packet {
   enum class Kind { speech, dtx, silence, padding };
 
   Kind kind = Kind::speech;
-  Duration due{0}; // since the speaker's zero
+  Duration due{0};  // since the speaker's zero
   std::uint32_t ssrc = 0;
   std::uint16_t sequence = 0;
   std::uint32_t timestamp = 0;
-  int ticks = 0;             // duration of the payload in samples at 48 kHz
-  std::size_t spurt = 0;     // counts every spurt begun, repeats included
-  std::size_t pcm_frame = 0; // first frame of the source that it encodes
+  int ticks = 0;              // duration of the payload in samples at 48 kHz
+  std::size_t spurt = 0;      // counts every spurt begun, repeats included
+  std::size_t pcm_frame = 0;  // first frame of the source that it encodes
   bool first_of_spurt = false;
 
   bool has_extension = false;
-  std::uint8_t level = 127;      // -dBov, RFC 6464 section 3
-  std::uint8_t speaker_flag = 0; // Discord's extension element 9
-  Bytes payload;                 // Opus
-  std::uint8_t padding = 0;      // count byte included
+  std::uint8_t level = 127;       // -dBov, RFC 6464 section 3
+  std::uint8_t speaker_flag = 0;  // Discord's extension element 9
+  Bytes payload;                  // Opus
+  std::uint8_t padding = 0;       // count byte included
 };
 
 // -dBov of a packet's samples (0 loud, 127 silent), as RFC 6464 section 3 defines it.
@@ -127,12 +127,12 @@ class Speaker {
 
   Phase phase_ = Phase::idle;
   std::size_t spurts_begun_ = 0;
-  std::int64_t clock_ = 0;       // samples at 48 kHz since zero
-  std::int64_t media_ticks_ = 0; // what the timestamp of a freezing sender counts
-  std::int64_t last_offset_ = 0; // timestamp of the last media packet, without the start value
+  std::int64_t clock_ = 0;        // samples at 48 kHz since zero
+  std::int64_t media_ticks_ = 0;  // what the timestamp of a freezing sender counts
+  std::int64_t last_offset_ = 0;  // timestamp of the last media packet, without the start value
   std::uint16_t sequence_ = 0;
   std::uint32_t timestamp_base_ = 0;
-  std::size_t position_ = 0; // frames of the spurt already coded
+  std::size_t position_ = 0;  // frames of the spurt already coded
   std::size_t length_ = 0;
   std::size_t tail_left_ = 0;
   int silence_left_ = 0;
@@ -142,4 +142,4 @@ class Speaker {
   std::vector<std::int16_t> scratch_;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -47,7 +47,7 @@ void mix(SpeakerOptions& s, const PlanOptions& plan, std::size_t index) {
   }
 }
 
-} // namespace
+}  // namespace
 
 std::optional<int> frame_ticks_from_ms(double ms) noexcept {
   for (const int ticks : {120, 240, 480, 960, 1920, 2880}) {
@@ -246,4 +246,4 @@ Result<std::vector<TalkerOptions>, std::string> talkers_from_json(const json& j,
   return out;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -2,10 +2,10 @@
 
 #include "truth.hpp"
 
-#include <cmath>
 #include <gtest/gtest.h>
-#include <map>
 #include <opus/opus.h>
+#include <cmath>
+#include <map>
 
 using namespace discord;
 using namespace discord::loopback;
@@ -61,7 +61,7 @@ double correlation(const std::vector<float>& a, const std::vector<float>& b, std
   return ab / std::sqrt(aa * bb + 1e-9);
 }
 
-} // namespace
+}  // namespace
 
 TEST(Speaker, SequenceIsContiguousOverPausesAndThroughTheWrap) {
   SpeakerOptions o = two_spurts();

@@ -24,4 +24,4 @@ nlohmann::json summary(const SpeakerTruth& t) {
           {"spurts", std::move(spurts)}};
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

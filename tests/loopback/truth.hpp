@@ -17,13 +17,13 @@ struct FrameRecord {
   std::uint32_t timestamp = 0;
   int ticks = 0;
   std::size_t spurt = 0;
-  std::size_t pcm_frame = 0; // first frame of the source it encodes
-  std::int64_t due_ns = 0;   // when an undisturbed network would have delivered it
-  std::int64_t sent_ns = 0;  // when the first copy left; 0 = none did
-  bool lost = false;         // dropped by the network model
-  bool displaced = false;    // delivered after a later one
-  unsigned copies = 0;       // datagrams sent, over all clients; a duplicate counts
-  Bytes opus;                // empty when `keep_opus` is off, and for pure padding
+  std::size_t pcm_frame = 0;  // first frame of the source it encodes
+  std::int64_t due_ns = 0;    // when an undisturbed network would have delivered it
+  std::int64_t sent_ns = 0;   // when the first copy left; 0 = none did
+  bool lost = false;          // dropped by the network model
+  bool displaced = false;     // delivered after a later one
+  unsigned copies = 0;        // datagrams sent, over all clients; a duplicate counts
+  Bytes opus;                 // empty when `keep_opus` is off, and for pure padding
 
   // Whether a client could have received it.
   bool delivered() const noexcept { return copies > 0; }
@@ -33,32 +33,32 @@ struct FrameRecord {
 struct SpurtRecord {
   std::size_t number = 0;
   PcmPtr pcm;
-  std::size_t first_frame = 0;  // where in `pcm` it begins
-  std::size_t frames = 0;       // how much of it
-  std::int64_t due_ns = 0;      // of its first packet
-  std::int64_t start_ns = 0;    // when its first packet that got through was sent; 0 = none yet
-  std::size_t first_record = 0; // its packets are records [first_record, first_record + records)
+  std::size_t first_frame = 0;   // where in `pcm` it begins
+  std::size_t frames = 0;        // how much of it
+  std::int64_t due_ns = 0;       // of its first packet
+  std::int64_t start_ns = 0;     // when its first packet that got through was sent; 0 = none yet
+  std::size_t first_record = 0;  // its packets are records [first_record, first_record + records)
   std::size_t records = 0;
 };
 
 struct SpeakerTruth {
   std::uint64_t user_id = 0;
   std::string name;
-  std::uint32_t ssrc = 0; // the present one; the records carry each packet's own
-  bool finished = false;  // no packet will follow
+  std::uint32_t ssrc = 0;  // the present one; the records carry each packet's own
+  bool finished = false;   // no packet will follow
   std::vector<SpurtRecord> spurts;
   std::deque<FrameRecord> records;
 
-  std::uint64_t packets = 0;    // generated
-  std::uint64_t delivered = 0;  // at least one copy left
-  std::uint64_t lost = 0;       // by the network model
-  std::uint64_t duplicated = 0; // second copies sent
+  std::uint64_t packets = 0;     // generated
+  std::uint64_t delivered = 0;   // at least one copy left
+  std::uint64_t lost = 0;        // by the network model
+  std::uint64_t duplicated = 0;  // second copies sent
   std::uint64_t displaced = 0;
-  std::uint64_t not_forwarded = 0; // survived the network, but no client could be sent to
-  std::uint64_t samples = 0;       // per channel at 48 kHz, in delivered speech and DTX packets
+  std::uint64_t not_forwarded = 0;  // survived the network, but no client could be sent to
+  std::uint64_t samples = 0;        // per channel at 48 kHz, in delivered speech and DTX packets
 };
 
 // The counters, the spurts and no records: what the program prints.
 nlohmann::json summary(const SpeakerTruth& truth);
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

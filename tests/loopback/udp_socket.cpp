@@ -1,21 +1,21 @@
 #include "udp_socket.hpp"
 
 #include <arpa/inet.h>
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <ctime>
 #include <glib-unix.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
 
 namespace discord::loopback {
 namespace {
 
 constexpr int buffer_size = 4 * 1024 * 1024;
-constexpr int datagrams_per_turn = 64; // then other sources get their turn
+constexpr int datagrams_per_turn = 64;  // then other sources get their turn
 
 sockaddr_in to_sockaddr(const Address& a) {
   sockaddr_in out{};
@@ -49,7 +49,7 @@ std::string errno_text(const char* what) {
   return std::string(what) + ": " + std::strerror(errno);
 }
 
-} // namespace
+}  // namespace
 
 Time monotonic_now() noexcept {
   timespec t{};
@@ -88,7 +88,7 @@ gboolean UdpSocket::on_ready(gint fd, GIOCondition, gpointer self_pointer) {
     const ssize_t got =
         recvfrom(fd, buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
     if (got < 0) {
-      break; // EAGAIN, or an ICMP answer to an earlier send, which clears itself
+      break;  // EAGAIN, or an ICMP answer to an earlier send, which clears itself
     }
     self->on_datagram_({ntohl(from.sin_addr.s_addr), ntohs(from.sin_port)},
                        MutableByteSpan(buffer).first(static_cast<std::size_t>(got)));
@@ -137,4 +137,4 @@ gboolean Timer::on_ready(gint fd, GIOCondition, gpointer self_pointer) {
   return G_SOURCE_CONTINUE;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

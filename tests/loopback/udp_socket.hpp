@@ -53,4 +53,4 @@ class Timer {
   GSource* source_ = nullptr;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -28,10 +28,11 @@ bool asks_for_v8(const std::string& query) {
   return padded.find("&v=8&") != std::string::npos;
 }
 
-} // namespace
+}  // namespace
 
 VoiceServer::VoiceServer(Options options, OnChange on_change)
-    : options_(std::move(options)), on_change_(std::move(on_change)),
+    : options_(std::move(options)),
+      on_change_(std::move(on_change)),
       random_(derive_seed(options_.seed, "server")),
       forwarder_(options_.udp, [this](const Address& to, ByteSpan b) { udp_->send(to, b); }),
       listener_(std::make_unique<WebSocketListener>(WebSocketListener::Callbacks{
@@ -113,8 +114,8 @@ VoiceServer::Room* VoiceServer::find_room(std::uint64_t guild_id) const {
   return nullptr;
 }
 
-std::pair<VoiceServer::Room*, VoiceServer::Client*>
-VoiceServer::find_socket(std::uint64_t id) const {
+std::pair<VoiceServer::Room*, VoiceServer::Client*> VoiceServer::find_socket(
+    std::uint64_t id) const {
   for (const auto& room : rooms_) {
     for (const auto& client : room->clients) {
       if (client->socket == id) {
@@ -255,7 +256,7 @@ void VoiceServer::resume(std::uint64_t id, Room& room, Client& client, const jso
   }
   const std::uint64_t old_socket = client.socket;
   if (old_socket != 0) {
-    listener_->drop(old_socket); // the client gave that one up, whatever TCP thinks
+    listener_->drop(old_socket);  // the client gave that one up, whatever TCP thinks
   }
   attach(id, client);
   log("resume: user " + std::to_string(client.credentials.user_id) + " after seq " +
@@ -295,7 +296,7 @@ void VoiceServer::apply(Room& room, Client& client, SessionActions actions) {
       client.socket = 0;
       end_session(room, client);
       client.spent = true;
-      return; // the session that made the rest is gone
+      return;  // the session that made the rest is gone
     } else if (auto* m = std::get_if<OpenMedia>(&action)) {
       ++status_.described;
       if (MediaPath* path = forwarder_.find(client.session->ssrc())) {
@@ -514,4 +515,4 @@ json VoiceServer::truth_summary() const {
   return {{"seed", options_.seed}, {"calls", calls}};
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

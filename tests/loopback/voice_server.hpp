@@ -32,9 +32,9 @@ class VoiceServer {
   struct Client {
     Credentials credentials;
     std::unique_ptr<VoiceSession> session;
-    std::uint64_t socket = 0;      // 0 = none
-    bool spent = false;            // Identify with them is refused
-    std::optional<Time> forget_at; // when Resume stops working
+    std::uint64_t socket = 0;       // 0 = none
+    bool spent = false;             // Identify with them is refused
+    std::optional<Time> forget_at;  // when Resume stops working
   };
   struct Room {
     std::unique_ptr<Call> call;
@@ -88,7 +88,7 @@ class VoiceServer {
   OnChange on_change_;
   Random random_;
   Status status_;
-  PathCounters gone_; // of paths that were removed
+  PathCounters gone_;  // of paths that were removed
   Forwarder forwarder_;
   std::unique_ptr<WebSocketListener> listener_;
   std::unique_ptr<UdpSocket> udp_;
@@ -101,4 +101,4 @@ class VoiceServer {
   std::uint64_t next_user_ = 1100000000000000001u;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -139,7 +139,7 @@ json ack_of(const json& d) {
   return message(heartbeat_ack_op, {{"t", d["t"]}});
 }
 
-} // namespace
+}  // namespace
 
 json hello(double heartbeat_interval_ms) {
   // A float on purpose: live servers send one and integer-only readers fail.
@@ -153,7 +153,7 @@ std::variant<Opening, CloseSocket, SendText> read_opening(const std::string& tex
   }
   json& m = std::get<json>(envelope);
   const auto op = m["op"].get<std::int64_t>();
-  if (op == heartbeat_op) { // clients may start beating at Hello
+  if (op == heartbeat_op) {  // clients may start beating at Hello
     if (auto refused = refuse_heartbeat(m["d"])) {
       return *refused;
     }
@@ -173,8 +173,12 @@ std::variant<Opening, CloseSocket, SendText> read_opening(const std::string& tex
 
 VoiceSession::VoiceSession(Credentials credentials, SessionOptions options, std::uint32_t ssrc,
                            std::uint16_t udp_port, std::uint64_t seed)
-    : credentials_(std::move(credentials)), options_(std::move(options)), ssrc_(ssrc),
-      udp_port_(udp_port), random_(seed), next_sequence_(options_.first_sequence) {
+    : credentials_(std::move(credentials)),
+      options_(std::move(options)),
+      ssrc_(ssrc),
+      udp_port_(udp_port),
+      random_(seed),
+      next_sequence_(options_.first_sequence) {
   std::array<std::uint8_t, 32> key{};
   for (std::uint8_t& b : key) {
     b = static_cast<std::uint8_t>(random_.next());
@@ -182,8 +186,9 @@ VoiceSession::VoiceSession(Credentials credentials, SessionOptions options, std:
   key_ = transport::Key(key);
 }
 
-std::optional<CloseSocket>
-VoiceSession::refuse_identify(const json& d, const Credentials& credentials, bool require_dave) {
+std::optional<CloseSocket> VoiceSession::refuse_identify(const json& d,
+                                                         const Credentials& credentials,
+                                                         bool require_dave) {
   const auto server = snowflake(d, "server_id");
   const auto user = snowflake(d, "user_id");
   const std::string* session = text_field(d, "session_id");
@@ -418,28 +423,28 @@ SessionActions VoiceSession::on_text(const std::string& text, Time now) {
   const json& d = m["d"];
   std::optional<CloseSocket> refused;
   switch (op) {
-  case identify_op:
-  case resume_op:
-    refused = close(Close::already_authenticated, "already authenticated");
-    break;
-  case heartbeat_op:
-    refused = heartbeat(d, now, out);
-    break;
-  case select_protocol_op:
-    refused = select_protocol(d, out);
-    break;
-  case speaking_op:
-    refused = client_speaking(d, out);
-    break;
-  case backend_version_op:
-    out.emplace_back(SendText{
-        message(backend_version_op, {{"voice", "0.12.0"}, {"rtc_worker", "0.4.0"}}).dump()});
-    break;
-  default:
-    if (!is_client_op(op)) {
-      refused = close(Close::unknown_opcode, "unknown opcode");
-    }
-    break; // video, session update, media sink wants: a real server takes note of them
+    case identify_op:
+    case resume_op:
+      refused = close(Close::already_authenticated, "already authenticated");
+      break;
+    case heartbeat_op:
+      refused = heartbeat(d, now, out);
+      break;
+    case select_protocol_op:
+      refused = select_protocol(d, out);
+      break;
+    case speaking_op:
+      refused = client_speaking(d, out);
+      break;
+    case backend_version_op:
+      out.emplace_back(SendText{
+          message(backend_version_op, {{"voice", "0.12.0"}, {"rtc_worker", "0.4.0"}}).dump()});
+      break;
+    default:
+      if (!is_client_op(op)) {
+        refused = close(Close::unknown_opcode, "unknown opcode");
+      }
+      break;  // video, session update, media sink wants: a real server takes note of them
   }
   if (refused) {
     out.emplace_back(*refused);
@@ -516,4 +521,4 @@ SessionActions VoiceSession::send(int op, json d) {
   return out;
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

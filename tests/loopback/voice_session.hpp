@@ -1,5 +1,5 @@
 // One client's voice gateway session, without sockets: text in, text and close codes out.
-// docs/protocol.md "Voice gateway v8".
+// docs/protocol.md "Voice gateway".
 #pragma once
 
 #include "random.hpp"
@@ -46,21 +46,21 @@ struct Credentials {
 // Somebody whom the session tells its client about.
 struct Participant {
   std::uint64_t user_id = 0;
-  std::uint32_t ssrc = 0; // 0 = not announced yet
+  std::uint32_t ssrc = 0;  // 0 = not announced yet
   int flags = 1;
-  std::uint32_t video_ssrc = 0; // != 0 = has a camera on
+  std::uint32_t video_ssrc = 0;  // != 0 = has a camera on
 };
 
 struct SessionOptions {
   double heartbeat_interval_ms = 13750.0;
   std::vector<transport::Mode> modes{transport::live_modes.begin(), transport::live_modes.end()};
-  bool other_mode = false; // trap: the session description names a mode that was not asked for
+  bool other_mode = false;  // trap: the session description names a mode that was not asked for
   bool require_dave = false;
   std::uint16_t first_sequence = 65530;
-  std::size_t resend_limit = 256;  // messages kept for Resume
-  bool resumed_first = false;      // Resumed before the replay instead of after it
-  bool unknown_op = true;          // sends op 99 after Ready
-  bool strict_credentials = false; // an orderly leave (1000) also spends the credentials
+  std::size_t resend_limit = 256;   // messages kept for Resume
+  bool resumed_first = false;       // Resumed before the replay instead of after it
+  bool unknown_op = true;           // sends op 99 after Ready
+  bool strict_credentials = false;  // an orderly leave (1000) also spends the credentials
 };
 
 // What the session wants done, in order.
@@ -106,8 +106,9 @@ class VoiceSession {
                std::uint16_t udp_port, std::uint64_t seed);
 
   // Checks Identify's `d`; nothing when it is acceptable.
-  static std::optional<CloseSocket>
-  refuse_identify(const nlohmann::json& d, const Credentials& credentials, bool require_dave);
+  static std::optional<CloseSocket> refuse_identify(const nlohmann::json& d,
+                                                    const Credentials& credentials,
+                                                    bool require_dave);
 
   // Ready and everything that follows it at once. `early` are announced before the session
   // description, `present` are known by name only.
@@ -174,4 +175,4 @@ class VoiceSession {
   Deadline heartbeat_deadline_;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

@@ -9,7 +9,7 @@ std::uint16_t port_of(GUri* uri) {
   return static_cast<std::uint16_t>(g_uri_get_port(uri));
 }
 
-} // namespace
+}  // namespace
 
 WebSocketListener::WebSocketListener(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
 
@@ -159,4 +159,4 @@ void WebSocketListener::drop(std::uint64_t id) {
   }
 }
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

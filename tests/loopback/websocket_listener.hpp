@@ -3,8 +3,8 @@
 
 #include "base/bytes.hpp"
 
-#include <functional>
 #include <libsoup/soup.h>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -47,7 +47,7 @@ class WebSocketListener {
     WebSocketListener* owner;
     std::uint64_t id;
     SoupWebsocketConnection* connection;
-    GSocket* socket; // may be null
+    GSocket* socket;  // may be null
     bool closing = false;
   };
   static void on_socket(SoupServer*, SoupServerMessage*, const char* path, SoupWebsocketConnection*,
@@ -64,4 +64,4 @@ class WebSocketListener {
   std::map<std::uint64_t, Socket> sockets_;
 };
 
-} // namespace discord::loopback
+}  // namespace discord::loopback

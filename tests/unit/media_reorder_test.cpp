@@ -81,6 +81,34 @@ TEST(ReorderQueue, UnorderedIsPutInOrder) {
   EXPECT_EQ(run.log, "D0 1 2 3 ");
 }
 
+TEST(ReorderQueue, ShowsWhatOvertookAPacket) {
+  Queue queue(100ms);
+  const auto put = [&](std::uint64_t n, Duration at) {
+    queue.push(std::make_unique<std::uint64_t>(n), base + n, Time(at));
+  };
+  put(1, 0ms);
+  put(3, 20ms);
+  put(4, 40ms);
+  queue.skip(base + 5, Time(41ms));
+  put(2, 60ms);
+  const auto behind = [&] {
+    std::vector<std::pair<std::uint64_t, Duration>> out;
+    queue.each_behind([&](const Item& item, Time arrival) {
+      out.emplace_back(*item, arrival.time_since_epoch());
+    });
+    return out;
+  };
+  using Behind = std::vector<std::pair<std::uint64_t, Duration>>;
+  const auto next = [&] { return *std::get<Queue::Packet>(queue.pop(Time(60ms))).item; };
+  ASSERT_EQ(next(), 1u);
+  EXPECT_EQ(behind(), (Behind{{2, 60ms}, {3, 20ms}, {4, 40ms}}));
+  ASSERT_EQ(next(), 2u);
+  EXPECT_EQ(behind(), (Behind{{3, 20ms}, {4, 40ms}}));
+  ASSERT_EQ(next(), 3u);
+  ASSERT_EQ(next(), 4u);
+  EXPECT_EQ(behind(), Behind{});
+}
+
 TEST(ReorderQueue, BackwardsIsPutInOrder) {
   Player run;
   run.push(0, Time{});

@@ -38,7 +38,7 @@ bool contains(const std::string& text, std::string_view word) {
   return text.find(word) != std::string::npos;
 }
 
-} // namespace
+}  // namespace
 
 TEST(VoiceCloseCodes, TableHasEveryDocumentedCodeOnce) {
   std::map<Code, CloseAction> found;
@@ -66,30 +66,30 @@ TEST_P(VoiceCloseCode, InACallWithoutRenewal) {
   r.connect();
   r.close(row.code, "reason\n\x01");
   switch (row.action) {
-  case CloseAction::Resume:
-  case CloseAction::ResumeOnce:
-    EXPECT_EQ(r.session.state(), State::Reconnecting);
-    EXPECT_EQ(r.count<Fail>(), 0u);
-    EXPECT_EQ(r.count<CloseUdp>(), 0u) << "media goes on";
-    r.open();
-    EXPECT_EQ(r.sent(7).size(), 1u);
-    EXPECT_EQ(r.sent(0).size(), 1u);
-    return;
-  case CloseAction::Rejoin:
-  case CloseAction::RejoinOnce:
-  case CloseAction::RetryXChaCha20:
-  case CloseAction::AwaitMove:
-  case CloseAction::Stop:
-    EXPECT_EQ(r.session.state(), State::Failed);
-    ASSERT_EQ(r.count<Fail>(), 1u);
-    EXPECT_EQ(r.last<Fail>().kind, row.kind);
-    EXPECT_EQ(r.last<Fail>().message, row.sentence);
-    EXPECT_TRUE(contains(r.last<Fail>().message, name(row.code)));
-    EXPECT_TRUE(contains(r.last<Fail>().debug, "reason??")) << r.last<Fail>().debug;
-    EXPECT_EQ(r.count<CloseUdp>(), 1u);
-    r.advance(600s);
-    EXPECT_EQ(r.count<OpenWebSocket>(), 1u) << "never tried again";
-    return;
+    case CloseAction::Resume:
+    case CloseAction::ResumeOnce:
+      EXPECT_EQ(r.session.state(), State::Reconnecting);
+      EXPECT_EQ(r.count<Fail>(), 0u);
+      EXPECT_EQ(r.count<CloseUdp>(), 0u) << "media goes on";
+      r.open();
+      EXPECT_EQ(r.sent(7).size(), 1u);
+      EXPECT_EQ(r.sent(0).size(), 1u);
+      return;
+    case CloseAction::Rejoin:
+    case CloseAction::RejoinOnce:
+    case CloseAction::RetryXChaCha20:
+    case CloseAction::AwaitMove:
+    case CloseAction::Stop:
+      EXPECT_EQ(r.session.state(), State::Failed);
+      ASSERT_EQ(r.count<Fail>(), 1u);
+      EXPECT_EQ(r.last<Fail>().kind, row.kind);
+      EXPECT_EQ(r.last<Fail>().message, row.sentence);
+      EXPECT_TRUE(contains(r.last<Fail>().message, name(row.code)));
+      EXPECT_TRUE(contains(r.last<Fail>().debug, "reason??")) << r.last<Fail>().debug;
+      EXPECT_EQ(r.count<CloseUdp>(), 1u);
+      r.advance(600s);
+      EXPECT_EQ(r.count<OpenWebSocket>(), 1u) << "never tried again";
+      return;
   }
 }
 
@@ -99,37 +99,37 @@ TEST_P(VoiceCloseCode, InACallWithRenewal) {
   r.connect();
   r.close(row.code);
   switch (row.action) {
-  case CloseAction::Resume:
-  case CloseAction::ResumeOnce:
-    EXPECT_EQ(r.session.state(), State::Reconnecting);
-    return;
-  case CloseAction::Rejoin:
-  case CloseAction::RejoinOnce:
-    EXPECT_EQ(r.session.state(), State::AwaitingCredentials);
-    EXPECT_EQ(r.count<NeedCredentials>(), 1u);
-    EXPECT_EQ(r.count<CloseUdp>(), 1u);
-    r.session.renew(good_credentials(), r.now, r.out);
-    r.open();
-    EXPECT_EQ(r.sent(0).size(), 2u);
-    EXPECT_TRUE(r.sent(7).empty());
-    r.close(row.code);
-    EXPECT_EQ(r.session.state(),
-              row.action == CloseAction::Rejoin ? State::AwaitingCredentials : State::Failed);
-    return;
-  case CloseAction::AwaitMove:
-    EXPECT_EQ(r.session.state(), State::AwaitingCredentials);
-    EXPECT_EQ(r.count<NeedCredentials>(), 0u) << "coming back uninvited undoes a kick";
-    EXPECT_EQ(r.count<CloseUdp>(), 1u);
-    r.advance(9s);
-    EXPECT_EQ(r.count<Fail>(), 0u);
-    r.advance(1s);
-    EXPECT_EQ(r.last<Fail>().kind, FailKind::Removed);
-    return;
-  case CloseAction::RetryXChaCha20:
-  case CloseAction::Stop:
-    EXPECT_EQ(r.session.state(), State::Failed);
-    EXPECT_EQ(r.count<NeedCredentials>(), 0u);
-    return;
+    case CloseAction::Resume:
+    case CloseAction::ResumeOnce:
+      EXPECT_EQ(r.session.state(), State::Reconnecting);
+      return;
+    case CloseAction::Rejoin:
+    case CloseAction::RejoinOnce:
+      EXPECT_EQ(r.session.state(), State::AwaitingCredentials);
+      EXPECT_EQ(r.count<NeedCredentials>(), 1u);
+      EXPECT_EQ(r.count<CloseUdp>(), 1u);
+      r.session.renew(good_credentials(), r.now, r.out);
+      r.open();
+      EXPECT_EQ(r.sent(0).size(), 2u);
+      EXPECT_TRUE(r.sent(7).empty());
+      r.close(row.code);
+      EXPECT_EQ(r.session.state(),
+                row.action == CloseAction::Rejoin ? State::AwaitingCredentials : State::Failed);
+      return;
+    case CloseAction::AwaitMove:
+      EXPECT_EQ(r.session.state(), State::AwaitingCredentials);
+      EXPECT_EQ(r.count<NeedCredentials>(), 0u) << "coming back uninvited undoes a kick";
+      EXPECT_EQ(r.count<CloseUdp>(), 1u);
+      r.advance(9s);
+      EXPECT_EQ(r.count<Fail>(), 0u);
+      r.advance(1s);
+      EXPECT_EQ(r.last<Fail>().kind, FailKind::Removed);
+      return;
+    case CloseAction::RetryXChaCha20:
+    case CloseAction::Stop:
+      EXPECT_EQ(r.session.state(), State::Failed);
+      EXPECT_EQ(r.count<NeedCredentials>(), 0u);
+      return;
   }
 }
 

@@ -1,9 +1,9 @@
 #include "base/hex.hpp"
 #include "voice/messages.hpp"
 
+#include <gtest/gtest.h>
 #include <cstdlib>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 using namespace discord;
@@ -40,7 +40,7 @@ std::string key_json(std::size_t n, const std::string& value = "7") {
   return out + "]";
 }
 
-} // namespace
+}  // namespace
 
 TEST(VoiceMessages, Refusals) {
   EXPECT_EQ(error("nonsense"), MessageError::NotJson);

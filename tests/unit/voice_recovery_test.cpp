@@ -164,6 +164,12 @@ TEST(VoiceRecovery, ErrorsOfTheFirstConnection) {
   EXPECT_EQ(tls.last<Fail>().kind, FailKind::Tls) << "trying again cannot help";
   EXPECT_EQ(tls.last<Fail>().debug, "library text");
 
+  Rig none;
+  none.session.start(none.now, none.out);
+  none.socket_error(SocketError::NoTls);
+  EXPECT_EQ(none.last<Fail>().kind, FailKind::Tls);
+  EXPECT_NE(none.last<Fail>().message.find("package glib-networking"), std::string::npos);
+
   Rig timeout;
   timeout.session.start(timeout.now, timeout.out);
   timeout.socket_error(SocketError::Timeout);

@@ -4,9 +4,9 @@
 #include "rtp/discovery.hpp"
 #include "voice/session.hpp"
 
+#include <gtest/gtest.h>
 #include <algorithm>
 #include <functional>
-#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 namespace discord::voice {
@@ -122,4 +122,4 @@ struct Rig {
   Session session;
 };
 
-} // namespace discord::voice
+}  // namespace discord::voice

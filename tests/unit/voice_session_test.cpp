@@ -458,7 +458,7 @@ TEST(VoiceSession, GarbageIsCountedByCauseAndNeverFatal) {
     for (const char* d :
          {"null", "3", "\"x\"", "[]", "{}", "[[1]]", "true", "{\"user_id\":null}"}) {
       if (op == 3) {
-        continue; // asks for a heartbeat whatever it carries
+        continue;  // asks for a heartbeat whatever it carries
       }
       r.text("{\"op\":" + std::to_string(op) + ",\"d\":" + d + "}");
     }

@@ -24,7 +24,7 @@ struct SsrcMapTest : testing::Test {
   Time now = time_from_ns(5'000'000'000);
 };
 
-} // namespace
+}  // namespace
 
 TEST_F(SsrcMapTest, AnnouncementMapsOnceAndJoins) {
   map.announced(50, 5, now, out);

@@ -1,0 +1,82 @@
+// A call from the loopback Discord through the recording pipeline to files, over real sockets, and
+// everything that is known about it afterwards.
+#pragma once
+
+#include "discord/gstptr.hpp"
+#include "server.hpp"
+
+#include <gst/gst.h>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace discord::e2e {
+
+// A packet, or the announcement of a lost one, as it entered the recorder.
+struct Passed {
+  std::uint32_t ssrc = 0;
+  std::uint16_t sequence = 0;
+  std::int64_t begin = 0;    // samples of running time, from its PTS
+  std::int64_t samples = 0;  // how long
+  bool lost = false;
+};
+
+// A file as its `discord-file` message described it.
+struct RecordedFile {
+  std::string path;
+  std::uint64_t user_id = 0;
+  std::uint64_t duration = 0;  // ns
+};
+
+struct Outcome {
+  std::string problem;       // why the call could not be recorded to its end; empty = it was
+  std::int64_t zero_ns = 0;  // CLOCK_MONOTONIC at running time zero
+  std::vector<loopback::SpeakerTruth> truth;
+  loopback::Status server;
+  std::vector<Passed> passed;
+  std::vector<RecordedFile> files;
+  std::vector<std::string> on_disk;  // every path below the recorder's location
+  std::vector<std::string> errors;
+  std::vector<std::string> warnings;
+  std::vector<std::string> elements;  // names of element messages, in order
+  using Figures = std::map<std::string, std::uint64_t>;
+  Figures source;  // the elements' `stats` just before the end
+  Figures decrypt;
+  Figures reorder;
+
+  // The folder of the files, removed with the last copy of the outcome.
+  std::shared_ptr<void> folder;
+};
+
+// A call while it is recorded.
+struct Live {
+  loopback::Server& server;
+  GstElement* pipeline;
+
+  ObjectPtr<GstElement> element(const char* name) const {
+    return ObjectPtr<GstElement>(gst_bin_get_by_name(GST_BIN(pipeline), name));
+  }
+  // Until so many packets of the speakers have been generated.
+  bool wait_for_packets(std::uint64_t packets) const;
+};
+
+struct CallPlan {
+  enum class End {
+    eos,      // when everybody has finished and every datagram has been read, EOS is sent
+    session,  // the session ends by itself
+    stop,     // as `eos`, but the pipeline is taken to NULL without EOS
+  };
+
+  loopback::Options server;
+  std::string recorder = "format=wav";  // properties of discordrecordsink
+  End end = End::eos;
+  std::function<void(const Live&)> during = {};  // runs once the pipeline plays
+};
+
+// Starts server and pipeline, waits for the end and collects. Nothing in it sleeps or polls; no
+// wait is longer than a minute. Several may run at once.
+Outcome record(CallPlan plan);
+
+}  // namespace discord::e2e
