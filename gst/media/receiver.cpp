@@ -274,6 +274,7 @@ void Receiver::pop(Track& track, Time now, ReceiverSink& sink) {
     if (auto* packet = std::get_if<Queue::Packet>(&next)) {
       sink.working_on(packet->item.handle.id());
       emit(track, std::move(*packet), sink);
+      touch(track.ssrc);  // each time: at a boundary the caller may have taken the checkpoint
       sink.boundary();
     } else if (const auto* lost = std::get_if<Queue::Lost>(&next)) {
       // How long it was is known with the packet behind it.
