@@ -7,6 +7,7 @@
 #include "elements/gstdiscordreorder.h"
 #include "elements/gstdiscordssrcdemux.h"
 #include "elements/gstdiscordvoicesrc.h"
+#include "elements/gstdiscordworkerdec.h"
 
 #define PACKAGE PACKAGE_NAME  // GST_PLUGIN_DEFINE wants the older name
 
@@ -17,6 +18,7 @@ static gboolean plugin_init(GstPlugin* plugin) {
   any |= GST_ELEMENT_REGISTER(discordreorder, plugin);
   any |= GST_ELEMENT_REGISTER(discordssrcdemux, plugin);
   any |= GST_ELEMENT_REGISTER(discordrecordsink, plugin);
+  any |= GST_ELEMENT_REGISTER(discordworkerdec, plugin);
   return any;
 }
 

@@ -197,6 +197,16 @@ template <class Handle> class Ingress {
     waiting_.set_hold_time(hold_time);
   }
 
+  // The row of an SSRC that has been authenticated, or null.
+  Speaker* find(std::uint32_t ssrc) noexcept { return speakers_.find(ssrc); }
+  const Speaker* find(std::uint32_t ssrc) const noexcept { return speakers_.find(ssrc); }
+  // A row for an SSRC that a predecessor had authenticated, for the caller to fill in; null when it
+  // has one already or the table is full.
+  Speaker* restore(std::uint32_t ssrc, Time now) {
+    return speakers_.full() || speakers_.find(ssrc) != nullptr ? nullptr
+                                                               : &speakers_.add(ssrc, now);
+  }
+
   // Of the session; and the part that belongs to nobody. Both add up after every call.
   Ledger ledger() const noexcept { return speakers_.total(); }
   const Ledger& nobody() const noexcept { return speakers_.nobody(); }

@@ -29,6 +29,18 @@ struct ReorderRules {
   static constexpr Duration shortest_packet = std::chrono::microseconds(2500);
 };
 
+// What a queue knows beside the packets in it; for a successor in another process.
+struct ReorderState {
+  std::uint64_t next = 0;
+  std::int64_t last_accepted = 0;
+  std::int64_t refused_since = 0;
+  std::uint64_t rejects = 0;
+  std::uint8_t started = 0;
+  std::uint8_t discont = 0;
+  std::uint8_t resync = 0;
+  std::uint8_t reserved[5] = {};
+};
+
 // `push` what arrives, then `pop` until it answers Wait or Empty. `Item` is movable and owns its
 // memory; what is dropped is destroyed here. Time never runs backwards by more than jitter.
 template <class Item> class ReorderQueue : private ReorderRules {
@@ -150,6 +162,29 @@ template <class Item> class ReorderQueue : private ReorderRules {
     started_ = false;
     draining_ = false;
     rejects_ = 0;
+  }
+
+  ReorderState save() const {
+    ReorderState out;
+    out.next = next_;
+    out.last_accepted = to_ns(last_accepted_);
+    out.refused_since = to_ns(refused_since_);
+    out.rejects = rejects_;
+    out.started = started_;
+    out.discont = discont_;
+    out.resync = resync_;
+    return out;
+  }
+  // For an empty queue: goes on where another stopped; the packets which that one still had are
+  // pushed again. Any numbers are safe: wrong ones look like a sender that restarted.
+  void restore(const ReorderState& state) {
+    next_ = state.next;
+    last_accepted_ = time_from_ns(state.last_accepted);
+    refused_since_ = time_from_ns(state.refused_since);
+    rejects_ = static_cast<std::size_t>(state.rejects);
+    started_ = state.started != 0;
+    discont_ = state.discont != 0;
+    resync_ = state.resync != 0;
   }
 
   // Shows what waits behind the packet that `pop` answered last, in order: f(item, arrival).

@@ -1,5 +1,7 @@
 #include "media/sequence_history.hpp"
 
+#include <algorithm>
+
 namespace discord::media {
 
 SequenceHistory::SequenceHistory() noexcept {
@@ -24,6 +26,19 @@ SeenSequence SequenceHistory::see(std::uint16_t wire, std::uint32_t timestamp) n
   out.duplicate = slot == mark;
   slot = mark;
   return out;
+}
+
+SequenceHistory::Words SequenceHistory::save() const noexcept {
+  Words out;
+  std::copy(slots_.begin(), slots_.end(), out.begin());
+  out[window] = started_ ? last_ : 0;
+  return out;
+}
+
+void SequenceHistory::restore(const Words& words) noexcept {
+  std::copy_n(words.begin(), window, slots_.begin());
+  last_ = words[window];
+  started_ = last_ != 0;
 }
 
 }  // namespace discord::media

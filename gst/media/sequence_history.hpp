@@ -24,6 +24,12 @@ class SequenceHistory {
   // Remembers the packet unless it is a duplicate.
   SeenSequence see(std::uint16_t wire, std::uint32_t timestamp) noexcept;
 
+  // For a successor in another process: the slots, then the last sequence (0 = none yet). Any words
+  // are safe.
+  using Words = std::array<std::uint64_t, window + 1>;
+  Words save() const noexcept;
+  void restore(const Words& words) noexcept;
+
  private:
   std::array<std::uint64_t, window> slots_;  // low half of the sequence, timestamp
   std::uint64_t last_ = 0;

@@ -36,7 +36,28 @@ void JitterEstimator::packet(std::uint32_t timestamp, Time arrival) noexcept {
   last_ = arrival;
 }
 
+JitterEstimator::State JitterEstimator::save() const noexcept {
+  State out;
+  out.last = to_ns(last_);
+  out.transit = transit_;
+  out.scaled = scaled_;
+  out.started = started_;
+  return out;
+}
+
+void JitterEstimator::restore(const State& state) noexcept {
+  last_ = time_from_ns(state.last);
+  transit_ = state.transit;
+  scaled_ = state.scaled;
+  started_ = state.started != 0;
+}
+
 Speaker* SpeakerTable::find(std::uint32_t ssrc) noexcept {
+  const auto it = rows_.find(ssrc);
+  return it == rows_.end() ? nullptr : it->second.get();
+}
+
+const Speaker* SpeakerTable::find(std::uint32_t ssrc) const noexcept {
   const auto it = rows_.find(ssrc);
   return it == rows_.end() ? nullptr : it->second.get();
 }
@@ -44,6 +65,7 @@ Speaker* SpeakerTable::find(std::uint32_t ssrc) noexcept {
 Speaker& SpeakerTable::add(std::uint32_t ssrc, Time now) {
   auto speaker = std::make_unique<Speaker>();
   speaker->ssrc = ssrc;
+  speaker->serial = ++added_;
   speaker->user_id = user_of(ssrc);
   speaker->last_packet = now;
   return *(rows_[ssrc] = std::move(speaker));

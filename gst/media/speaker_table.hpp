@@ -19,6 +19,17 @@ class JitterEstimator {
   void packet(std::uint32_t timestamp, Time arrival) noexcept;
   std::uint32_t value() const noexcept { return scaled_ >> 4; }
 
+  // For a successor in another process.
+  struct State {
+    std::int64_t last = 0;
+    std::uint32_t transit = 0;
+    std::uint32_t scaled = 0;
+    std::uint8_t started = 0;
+    std::uint8_t reserved[7] = {};
+  };
+  State save() const noexcept;
+  void restore(const State& state) noexcept;
+
  private:
   bool started_ = false;
   std::uint32_t transit_ = 0;
@@ -28,6 +39,7 @@ class JitterEstimator {
 
 struct Speaker {
   std::uint32_t ssrc = 0;
+  std::uint64_t serial = 0;   // of the row: tells a newcomer from whoever had this SSRC before
   std::uint64_t user_id = 0;  // 0 = not known
   SequenceHistory history;
   SpeakingDetector speaking;
@@ -57,6 +69,7 @@ class SpeakerTable {
   explicit SpeakerTable(std::size_t max_speakers) : max_speakers_(max_speakers) {}
 
   Speaker* find(std::uint32_t ssrc) noexcept;
+  const Speaker* find(std::uint32_t ssrc) const noexcept;
   // A row for an SSRC that has none; `victim_for_new` has made room.
   Speaker& add(std::uint32_t ssrc, Time now);
   bool full() const noexcept { return rows_.size() >= max_speakers_; }
@@ -98,6 +111,7 @@ class SpeakerTable {
   std::unordered_map<std::uint32_t, std::uint64_t> users_;
   std::deque<SpeakerStats> departed_;
   Ledger departed_before_;  // of those that no longer fit into `departed_`
+  std::uint64_t added_ = 0;
   Ledger nobody_;
 };
 

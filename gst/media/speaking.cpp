@@ -40,6 +40,24 @@ Deadline SpeakingDetector::timer(Time now) noexcept {
   return deadline;
 }
 
+SpeakingDetector::State SpeakingDetector::save() const noexcept {
+  State out;
+  out.newest = newest_;
+  out.last = to_ns(last_);
+  out.silences = silences_;
+  out.speaking = speaking_;
+  out.seen = seen_;
+  return out;
+}
+
+void SpeakingDetector::restore(const State& state) noexcept {
+  newest_ = state.newest;
+  last_ = time_from_ns(state.last);
+  silences_ = state.silences;
+  speaking_ = state.speaking != 0;
+  seen_ = state.seen != 0;
+}
+
 Deadline SpeakingDetector::next_deadline() const noexcept {
   return speaking_ ? Deadline(last_ + timeout) : std::nullopt;
 }

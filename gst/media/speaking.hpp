@@ -29,6 +29,18 @@ class SpeakingDetector {
   Deadline next_deadline() const noexcept;
   bool speaking() const noexcept { return speaking_; }
 
+  // For a successor in another process.
+  struct State {
+    std::uint64_t newest = 0;
+    std::int64_t last = 0;
+    std::uint32_t silences = 0;
+    std::uint8_t speaking = 0;
+    std::uint8_t seen = 0;
+    std::uint8_t reserved[2] = {};
+  };
+  State save() const noexcept;
+  void restore(const State& state) noexcept;
+
  private:
   bool speaking_ = false;
   bool seen_ = false;

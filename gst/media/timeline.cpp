@@ -1,6 +1,7 @@
 #include "media/timeline.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace discord::media {
 
@@ -67,6 +68,71 @@ std::int64_t Timeline::Slack::spread() const noexcept {
 
 bool Timeline::Slack::settled(Time arrival) const noexcept {
   return has_ && arrival - first_ >= block / 2;
+}
+
+void Timeline::Slack::save(State& state) const noexcept {
+  state.slack[0] = now_.least;
+  state.slack[1] = now_.most;
+  state.slack[2] = before_.least;
+  state.slack[3] = before_.most;
+  state.slack_since = to_ns(since_);
+  state.slack_first = to_ns(first_);
+  state.slack_has = has_;
+  state.slack_has_before = has_before_;
+}
+
+void Timeline::Slack::restore(const State& state) noexcept {
+  now_ = {state.slack[0], state.slack[1]};
+  before_ = {state.slack[2], state.slack[3]};
+  since_ = time_from_ns(state.slack_since);
+  first_ = time_from_ns(state.slack_first);
+  has_ = state.slack_has != 0;
+  has_before_ = state.slack_has_before != 0;
+}
+
+Timeline::State Timeline::save() const noexcept {
+  State out;
+  out.zero = to_ns(zero_);
+  out.end = end_;
+  out.offset = offset_;
+  out.expected = expected_;
+  out.last_arrival = to_ns(last_arrival_);
+  out.correcting_since = to_ns(correcting_since_);
+  out.last_step = to_ns(last_step_);
+  out.duration = duration_;
+  out.silences = silences_;
+  out.started = started_;
+  out.correcting = correcting_;
+  slack_.save(out);
+  return out;
+}
+
+bool Timeline::restore(const State& state) noexcept {
+  // Far beyond any call, and far from where sums of a few of them overflow.
+  constexpr std::int64_t limit = std::int64_t{1} << 60;
+  const auto plausible = [](std::int64_t value) { return value > -limit && value < limit; };
+  if (!plausible(state.zero) || state.end < 0 || !plausible(state.end) ||
+      !plausible(state.offset) || state.expected >= static_cast<std::uint64_t>(limit) ||
+      !plausible(state.last_arrival) || !plausible(state.correcting_since) ||
+      !plausible(state.last_step) ||
+      !std::all_of(std::begin(state.slack), std::end(state.slack), plausible) ||
+      !plausible(state.slack_since) || !plausible(state.slack_first) || state.duration == 0 ||
+      state.duration > 5760) {
+    return false;
+  }
+  zero_ = time_from_ns(state.zero);
+  end_ = state.end;
+  offset_ = state.offset;
+  expected_ = state.expected;
+  last_arrival_ = time_from_ns(state.last_arrival);
+  correcting_since_ = time_from_ns(state.correcting_since);
+  last_step_ = time_from_ns(state.last_step);
+  duration_ = state.duration;
+  silences_ = state.silences;
+  started_ = state.started != 0;
+  correcting_ = state.correcting != 0;
+  slack_.restore(state);
+  return true;
 }
 
 Placement Timeline::place(const TimelineFrame& frame) noexcept {

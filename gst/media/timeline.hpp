@@ -54,6 +54,31 @@ class Timeline {
 
   Placement place(const TimelineFrame& frame) noexcept;
 
+  // Everything it knows, as plain numbers: for a successor in another process.
+  struct State {
+    std::int64_t zero = 0;
+    std::int64_t end = 0;
+    std::int64_t offset = 0;
+    std::uint64_t expected = 0;
+    std::int64_t last_arrival = 0;
+    std::int64_t correcting_since = 0;
+    std::int64_t last_step = 0;
+    std::int64_t slack[4] = {};  // least and most, now and before
+    std::int64_t slack_since = 0;
+    std::int64_t slack_first = 0;
+    std::uint32_t duration = 960;
+    std::uint32_t silences = 0;
+    std::uint8_t started = 0;
+    std::uint8_t correcting = 0;
+    std::uint8_t slack_has = 0;
+    std::uint8_t slack_has_before = 0;
+    std::uint8_t reserved[4] = {};
+  };
+  State save() const noexcept;
+  // Goes on where another stopped. False, and nothing changes, when the numbers cannot have come
+  // from a timeline: they may have been in the hands of an attacker.
+  bool restore(const State& state) noexcept;
+
   // End of the last frame, in samples since zero.
   std::int64_t position() const noexcept { return end_; }
   // The time on the caller's clock of a sample index.
@@ -74,6 +99,8 @@ class Timeline {
     std::int64_t spread() const noexcept;
     // Enough has been seen to call a difference drift.
     bool settled(Time arrival) const noexcept;
+    void save(State& state) const noexcept;
+    void restore(const State& state) noexcept;
 
    private:
     struct Range {

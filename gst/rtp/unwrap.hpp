@@ -34,6 +34,8 @@ template <class Wire> class Unwrapper {
   }
   // Nothing before the first value.
   std::optional<std::uint64_t> highest() const noexcept { return highest_; }
+  // Goes on from where another stopped.
+  void restore(std::optional<std::uint64_t> highest) noexcept { highest_ = highest; }
   // Forgets everything: for a source that restarted its numbering.
   void reset() noexcept { highest_.reset(); }
 

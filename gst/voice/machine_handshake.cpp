@@ -159,6 +159,14 @@ void Session::Machine::on(const SessionDescription& message, Time now, Out& out)
   }
   described = true;
   mode = *named;
+  // First whether frames are encrypted end to end, then the key that opens packets: in between,
+  // nothing could tell a sealed frame from sound.
+  with_dave(out, [&](dave::Out& actions) {
+    dave->on_session_description(message.dave_protocol_version, now, actions);
+  });
+  if (is_over()) {
+    return;
+  }
   out.push_back(UseKey{media, *named, message.key});
   if (options.prime && !complete) {
     prime_key = message.key;
@@ -166,9 +174,6 @@ void Session::Machine::on(const SessionDescription& message, Time now, Out& out)
   if (state == State::Selecting) {
     complete_handshake(now, out);
   }
-  with_dave(out, [&](dave::Out& actions) {
-    dave->on_session_description(message.dave_protocol_version, now, actions);
-  });
 }
 
 void Session::Machine::complete_handshake(Time now, Out& out) {

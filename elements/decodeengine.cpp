@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "elements/decodeengine.hpp"
+
+namespace discord {
+
+namespace {
+
+// Not for two threads at once: the caller's streaming and timer threads share a lock. `ledger` and
+// `next_deadline` are called under it as well.
+class LocalEngine final : public DecodeEngine, private media::ReceiverSink {
+ public:
+  LocalEngine(const media::ReceiverConfig& config, worker::PoolObserver& observer)
+      : observer_(observer), receiver_(config) {}
+
+  void set_key(std::uint64_t generation, transport::Mode mode, const transport::Key& key,
+               Time now) override {
+    Lock lock(mutex_);
+    receiver_.set_key(generation, mode, key, now, *this);
+  }
+  void clear_key() override {
+    Lock lock(mutex_);
+    receiver_.clear_key();
+  }
+  void map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) override {
+    Lock lock(mutex_);
+    receiver_.map_user(ssrc, user_id, now, *this);
+  }
+  void retire(std::uint32_t ssrc, Time now) override {
+    Lock lock(mutex_);
+    receiver_.retire(ssrc, now, *this);
+  }
+  void forget_all(Time now) override {
+    Lock lock(mutex_);
+    receiver_.forget_all(now, *this);
+  }
+  void set_e2ee(bool active, Time now) override {
+    Lock lock(mutex_);
+    receiver_.set_e2ee(active, now, *this);
+  }
+  void set_times(Duration hold_time, Duration latency) override {
+    Lock lock(mutex_);
+    receiver_.set_hold_time(hold_time);
+    receiver_.set_latency(latency);
+  }
+  void push(ByteSpan datagram, Time arrival) override {
+    Lock lock(mutex_);
+    receiver_.push(datagram, ++last_id_, arrival, *this);
+    settle();
+  }
+  void advance(Time now) override {
+    Lock lock(mutex_);
+    receiver_.advance(now, *this);
+    settle();
+  }
+  void drain(Time now) override {
+    Lock lock(mutex_);
+    receiver_.drain(now, *this);
+    settle();
+  }
+  Deadline next_deadline() const override {
+    Lock lock(mutex_);
+    return receiver_.next_deadline();
+  }
+  media::Ledger ledger() const override {
+    Lock lock(mutex_);
+    return receiver_.ledger();
+  }
+  std::size_t queued() const override { return 0; }
+  std::size_t workers() const override { return 0; }
+  unsigned restarts() const override { return 0; }
+
+ private:
+  // Nobody needs to know what a successor would.
+  void settle() REQUIRES(mutex_) {
+    receiver_.clear_finished();
+    receiver_.clear_touched();
+  }
+
+  void frame(const media::DecodedFrame& frame) override { observer_.frame(frame); }
+  void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) override {
+    observer_.speaking(ssrc, user_id, speaking, when);
+  }
+  void rtcp(ByteSpan compound, Time arrival) override { observer_.rtcp(compound, arrival); }
+  void working_on(std::uint64_t) override {}
+  void boundary() override {}
+
+  worker::PoolObserver& observer_;
+  mutable Mutex mutex_;
+  media::Receiver receiver_ GUARDED_BY(mutex_);
+  std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
+};
+
+class WorkerEngine final : public DecodeEngine {
+ public:
+  WorkerEngine(const worker::PoolConfig& config, worker::PoolObserver& observer)
+      : pool_(config, observer) {}
+
+  void set_key(std::uint64_t generation, transport::Mode mode, const transport::Key& key,
+               Time now) override {
+    pool_.set_key(generation, mode, key, now);
+  }
+  void clear_key() override { pool_.clear_key(); }
+  void map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) override {
+    pool_.map_user(ssrc, user_id, now);
+  }
+  void retire(std::uint32_t ssrc, Time now) override { pool_.retire(ssrc, now); }
+  void forget_all(Time now) override { pool_.forget_all(now); }
+  void set_e2ee(bool active, Time now) override { pool_.set_e2ee(active, now); }
+  void set_times(Duration hold_time, Duration latency) override {
+    pool_.set_times(hold_time, latency);
+  }
+  void push(ByteSpan datagram, Time arrival) override { pool_.push(datagram, arrival); }
+  void advance(Time now) override { pool_.advance(now); }
+  void drain(Time now) override { pool_.drain(now); }
+  Deadline next_deadline() const override { return pool_.next_deadline(); }
+  media::Ledger ledger() const override { return pool_.ledger(); }
+  std::size_t queued() const override { return pool_.queued(); }
+  std::size_t workers() const override { return pool_.pids().size(); }
+  unsigned restarts() const override { return pool_.restarts(); }
+
+ private:
+  worker::Pool pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<DecodeEngine> make_local_engine(const media::ReceiverConfig& config,
+                                                worker::PoolObserver& observer) {
+  return std::make_unique<LocalEngine>(config, observer);
+}
+
+std::unique_ptr<DecodeEngine> make_worker_engine(const worker::PoolConfig& config,
+                                                 worker::PoolObserver& observer) {
+  return std::make_unique<WorkerEngine>(config, observer);
+}
+
+void CallFollower::apply(const CallSnapshot& call, Time now, DecodeEngine& engine) {
+  if (call.generation != applied_.generation) {
+    engine.forget_all(now);
+    engine.clear_key();
+    applied_ = CallSnapshot();
+    applied_.generation = call.generation;
+  }
+  for (const auto& [ssrc, user] : applied_.users) {
+    if (!call.users.contains(ssrc)) {
+      engine.retire(ssrc, now);
+    }
+  }
+  for (const auto& [ssrc, user] : call.users) {
+    const auto before = applied_.users.find(ssrc);
+    if (before == applied_.users.end() || before->second != user) {
+      engine.map_user(ssrc, user, now);
+    }
+  }
+  if (call.key && call.mode && !(applied_.key && *applied_.key == *call.key)) {
+    engine.set_key(call.generation, *call.mode, *call.key, now);
+  }
+  engine.set_e2ee(call.media_keys && call.media_keys->active, now);
+  applied_ = call;
+}
+
+}  // namespace discord

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "elements/decodeoutput.hpp"
+
+#include "discord/gstdiscordspeakermeta.h"
+#include "rtp/header.hpp"
+
+#include <algorithm>
+
+namespace discord {
+
+namespace {
+
+BufferPtr copy_bytes(ByteSpan bytes, std::size_t in_front = 0) {
+  BufferPtr buffer(gst_buffer_new_allocate(nullptr, in_front + bytes.size(), nullptr));
+  gst_buffer_fill(buffer.get(), in_front, bytes.data(), bytes.size());
+  return buffer;
+}
+
+BufferPtr rtp_buffer(const media::DecodedFrame& frame) {
+  BufferPtr buffer = copy_bytes(frame.opus, rtp::fixed_header_size);
+  rtp::Header header;
+  header.payload_type = 120;
+  header.sequence = static_cast<std::uint16_t>(frame.sequence);
+  header.timestamp = frame.timestamp;
+  header.ssrc = frame.ssrc;
+  const MappedBuffer map(buffer.get(), GST_MAP_WRITE);
+  rtp::write_header(header, MutableByteSpan(map.data(), rtp::fixed_header_size));
+  return buffer;
+}
+
+const char* name_of(worker::WorkerEvent::What what) noexcept {
+  switch (what) {
+    case worker::WorkerEvent::What::started:
+      return "started";
+    case worker::WorkerEvent::What::lost:
+      return "lost";
+    case worker::WorkerEvent::What::replaced:
+      return "replaced";
+    case worker::WorkerEvent::What::left:
+      return "left";
+    case worker::WorkerEvent::What::skipped:
+      return "skipped";
+    case worker::WorkerEvent::What::muted:
+      break;
+  }
+  return "muted";
+}
+
+}  // namespace
+
+void DecodeOutput::set_live(bool live) {
+  Lock lock(mutex_);
+  live_ = live;
+}
+
+void DecodeOutput::set_flushing(bool flushing) {
+  std::deque<Item> dropped;
+  {
+    Lock lock(mutex_);
+    flushing_ = flushing;
+    dropped.swap(items_);
+  }
+  changed_.notify_all();
+}
+
+void DecodeOutput::add(Item item) {
+  Lock lock(mutex_);
+  if (std::holds_alternative<BufferPtr>(item)) {
+    if (live_ && items_.size() >= max_waiting) {
+      ++dropped_;
+      return;
+    }
+    changed_.wait(lock.native(), [this] { return flushing_ || items_.size() < max_waiting; });
+  }
+  if (flushing_) {
+    return;
+  }
+  items_.push_back(std::move(item));
+  lock.unlock();
+  changed_.notify_all();
+}
+
+bool DecodeOutput::take(Item& item) {
+  Lock lock(mutex_);
+  changed_.wait(lock.native(), [this] { return flushing_ || !items_.empty(); });
+  if (flushing_) {
+    return false;
+  }
+  item = std::move(items_.front());
+  items_.pop_front();
+  if (items_.size() == max_waiting - 1) {
+    changed_.notify_all();
+  }
+  return true;
+}
+
+void DecodeOutput::wait_until(const std::function<bool()>& ready) {
+  for (;;) {
+    std::uint64_t seen = 0;
+    {
+      Lock lock(mutex_);
+      if (flushing_) {
+        return;
+      }
+      seen = batches_;
+    }
+    // Without the lock: it may ask the pool, whose dispatcher may be about to call us.
+    if (ready()) {
+      return;
+    }
+    Lock lock(mutex_);
+    changed_.wait(lock.native(), [&] { return flushing_ || batches_ != seen; });
+  }
+}
+
+std::uint64_t DecodeOutput::dropped() const {
+  Lock lock(mutex_);
+  return dropped_;
+}
+
+void DecodeOutput::frame(const media::DecodedFrame& frame) {
+  const bool decoded = !frame.pcm.empty();
+  BufferPtr buffer = decoded ? copy_bytes({reinterpret_cast<const std::uint8_t*>(frame.pcm.data()),
+                                           frame.pcm.size_bytes()})
+                             : rtp_buffer(frame);
+  GST_BUFFER_PTS(buffer.get()) =
+      static_cast<GstClockTime>(media::duration_from_samples(frame.sample).count());
+  GST_BUFFER_DURATION(buffer.get()) =
+      static_cast<GstClockTime>(media::duration_from_samples(frame.samples).count());
+  if (frame.discont) {
+    GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_DISCONT);
+  }
+  GstDiscordSpeakerMeta* meta =
+      gst_buffer_add_discord_speaker_meta(buffer.get(), frame.ssrc, frame.user_id);
+  switch (frame.kind) {
+    case media::FrameKind::audio:
+      meta->kind = GST_DISCORD_FRAME_AUDIO;
+      break;
+    case media::FrameKind::fec:
+      meta->kind = GST_DISCORD_FRAME_FEC;
+      break;
+    case media::FrameKind::plc:
+      meta->kind = GST_DISCORD_FRAME_PLC;
+      break;
+    case media::FrameKind::silence:
+      meta->kind = GST_DISCORD_FRAME_SILENCE;
+      break;
+  }
+  meta->audio_level = frame.audio_level;
+  meta->speaking_flags = frame.speaking_flags;
+  if (decoded && !frame.opus.empty()) {
+    meta->packet = copy_bytes(frame.opus).release();
+  }
+  add(std::move(buffer));
+}
+
+void DecodeOutput::speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) {
+  add(MessagePtr(gst_message_new_element(
+      GST_OBJECT_CAST(element_),
+      gst_structure_new("discord-speaking", "ssrc", G_TYPE_UINT, ssrc, "user-id", G_TYPE_UINT64,
+                        static_cast<guint64>(user_id), "speaking", G_TYPE_BOOLEAN,
+                        gboolean{speaking}, "running-time", GST_TYPE_CLOCK_TIME,
+                        static_cast<GstClockTime>(to_ns(when)), nullptr))));
+}
+
+void DecodeOutput::rtcp(ByteSpan compound, Time arrival) {
+  BufferPtr buffer = copy_bytes(compound);
+  GST_BUFFER_PTS(buffer.get()) =
+      static_cast<GstClockTime>(std::max<std::int64_t>(to_ns(arrival), 0));
+  add(Rtcp{std::move(buffer)});
+}
+
+void DecodeOutput::deadline(Deadline next) {
+  {
+    Lock lock(mutex_);
+    ++batches_;
+  }
+  changed_.notify_all();
+  if (next) {
+    due_(*next);
+  }
+}
+
+void DecodeOutput::event(const worker::WorkerEvent& event) {
+  gst_element_post_message(
+      element_,
+      gst_message_new_element(
+          GST_OBJECT_CAST(element_),
+          gst_structure_new("discord-worker", "event", G_TYPE_STRING, name_of(event.what), "pid",
+                            G_TYPE_INT, event.pid, "reason", G_TYPE_STRING, event.reason.c_str(),
+                            "blamed", G_TYPE_BOOLEAN, gboolean{event.blamed}, "ssrc", G_TYPE_UINT,
+                            event.ssrc, "packets-again", G_TYPE_UINT64,
+                            static_cast<guint64>(event.packets_again), "pause", GST_TYPE_CLOCK_TIME,
+                            static_cast<GstClockTime>(event.pause.count()), nullptr)));
+}
+
+void DecodeOutput::failed(const std::string& reason) {
+  GST_ELEMENT_ERROR(element_, STREAM, DECODE, ("%s", reason.c_str()), (nullptr));
+  deadline(std::nullopt);  // nobody waits for frames that will not come
+}
+
+}  // namespace discord

@@ -1,0 +1,60 @@
+// What comes out of a decode engine, as buffers, events and messages in a queue that a task of the
+// source pad empties: decoding never waits for what is downstream.
+#pragma once
+
+#include "base/mutex.hpp"
+#include "discord/gstptr.hpp"
+#include "worker/pool.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <variant>
+
+namespace discord {
+
+class DecodeOutput final : public worker::PoolObserver {
+ public:
+  // `due` is told the next deadline of the workers; it must only wake somebody up.
+  DecodeOutput(GstElement* element, std::function<void(Time)> due)
+      : element_(element), due_(std::move(due)) {}
+
+  struct Rtcp {
+    BufferPtr buffer;
+  };
+  using Item = std::variant<BufferPtr, EventPtr, MessagePtr, Rtcp>;
+
+  // Frames that may wait. When live, what comes beyond is dropped and counted; else whoever brings
+  // it waits.
+  static constexpr std::size_t max_waiting = 4096;
+
+  void set_live(bool live) EXCLUDES(mutex_);
+  // While flushing nothing is taken in and `take` returns nothing; what waits is dropped.
+  void set_flushing(bool flushing) EXCLUDES(mutex_);
+  void add(Item item) EXCLUDES(mutex_);
+  // The next item; waits for it. False when flushing.
+  bool take(Item& item) EXCLUDES(mutex_);
+  // Waits until `ready`, which is asked again after every batch of frames, or until flushing.
+  void wait_until(const std::function<bool()>& ready) EXCLUDES(mutex_);
+  std::uint64_t dropped() const EXCLUDES(mutex_);
+
+  void frame(const media::DecodedFrame& frame) override;
+  void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) override;
+  void rtcp(ByteSpan compound, Time arrival) override;
+  void deadline(Deadline next) override;
+  void event(const worker::WorkerEvent& event) override;
+  void failed(const std::string& reason) override;
+
+ private:
+  GstElement* element_;
+  std::function<void(Time)> due_;
+  mutable Mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Item> items_ GUARDED_BY(mutex_);
+  std::uint64_t batches_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;
+  bool live_ GUARDED_BY(mutex_) = false;
+  bool flushing_ GUARDED_BY(mutex_) = true;
+};
+
+}  // namespace discord

@@ -1,0 +1,412 @@
+// The pool's one thread: reads what workers publish, starts them, watches them, replaces them.
+#include "worker/pool.hpp"
+
+#include <poll.h>
+#include <unistd.h>
+#include <algorithm>
+
+namespace discord::worker {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+Monotonic clock_now() {
+  return std::chrono::steady_clock::now();
+}
+
+constexpr Duration budget_period = 60s;
+constexpr Duration good_time = 10s;  // without a blamed death: the back-off starts anew
+constexpr unsigned poison_packets = 3;
+constexpr Duration poison_period = 10s;
+constexpr Duration mute_time = 1s;
+constexpr std::size_t max_poison = 1024;
+
+Duration back_off(unsigned in_a_row) noexcept {
+  return in_a_row <= 2 ? 0ms : std::min<Duration>(5ms * (1 << std::min(in_a_row - 3, 8U)), 1000ms);
+}
+
+}  // namespace
+
+void Pool::run() {
+  for (;;) {
+    read_all();
+    const Monotonic now = clock_now();
+    watch(now);
+    deliver_events();
+    Monotonic until;
+    {
+      Lock lock(mutex_);
+      if (stopping_) {
+        break;
+      }
+      until = next_check(now);
+    }
+    sleep(until);
+  }
+  Lock lock(mutex_);
+  for (const auto& lane : lanes_) {
+    lane->lose();
+  }
+  spare_.reset();
+}
+
+std::unique_ptr<WorkerProcess> Pool::spawn(std::string& problem) {
+  SpawnSettings settings{config_.program, config_.uid, doorbell_.get()};
+  auto worker = WorkerProcess::spawn(settings, problem);
+  if (worker) {
+    const Configure configure = configure_of(config_.receiver);
+    const ByteSpan bytes = bytes_of(configure);
+    const MutableByteSpan to = worker->input().reserve(type_of<Input, Configure>(), bytes.size());
+    std::copy(bytes.begin(), bytes.end(), to.begin());
+    worker->input().publish();
+    worker->wake();
+  }
+  return worker;
+}
+
+bool Pool::any_news() {
+  return wanted_ || stopping_ || std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
+           return lane->running() && lane->worker()->output().news();
+         });
+}
+
+// Until a worker rings, one ends, or `until`.
+void Pool::sleep(Monotonic until) {
+  std::vector<pollfd> fds{{doorbell_.get(), POLLIN, 0}};
+  bool news = false;
+  {
+    Lock lock(mutex_);
+    ++nap_;  // odd: ring, please
+    for (const auto& lane : lanes_) {
+      if (lane->running()) {
+        lane->worker()->set_nap(nap_);
+        fds.push_back({lane->worker()->pidfd(), POLLIN, 0});
+      }
+    }
+    // Either we see what was published, or the publisher sees that we nap (see `Sleeper`).
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    news = any_news();
+  }
+  if (spare_) {
+    fds.push_back({spare_->pidfd(), POLLIN, 0});
+  }
+  if (!news) {
+    const auto left = std::max<Duration>(until - clock_now(), 0ns);
+    const timespec timeout{static_cast<time_t>(left / 1s), static_cast<long>((left % 1s).count())};
+    ppoll(fds.data(), fds.size(), &timeout, nullptr);
+  }
+  std::uint64_t rings = 0;
+  [[maybe_unused]] const auto got = ::read(doorbell_.get(), &rings, sizeof rings);
+  Lock lock(mutex_);
+  ++nap_;
+  for (const auto& lane : lanes_) {
+    if (lane->running()) {
+      lane->worker()->set_nap(nap_);
+    }
+  }
+}
+
+void Pool::read_all() {
+  std::size_t count = 0;
+  {
+    Lock lock(mutex_);
+    count = lanes_.size();
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    read(i);
+  }
+}
+
+// Only this thread ever takes a worker away, so between the locks it is still there.
+void Pool::read(std::size_t index) {
+  WorkerProcess* worker = nullptr;
+  Lane* lane = nullptr;
+  Monotonic progress;
+  {
+    Lock lock(mutex_);
+    lane = lanes_[index].get();
+    worker = lane->worker();
+    progress = lane->last_progress();
+  }
+  if (worker == nullptr) {
+    return;
+  }
+  RingReader& ring = worker->output();
+  // No more than one ring's worth: the others' turn comes.
+  std::size_t bytes = 0;
+  while (bytes < ring_size) {
+    const auto record = ring.peek();
+    if (!record) {
+      break;
+    }
+    bytes += record->body.size() + sizeof(RecordHeader);
+    const auto output = parse_output(record->type, record->body);
+    media::DecodedFrame frame;
+    Lane::Meaning meaning;
+    Deadline next;
+    {
+      Lock lock(mutex_);
+      meaning = lane->handle(output, frame, clock_now());
+      if (meaning == Lane::Meaning::violation) {
+        worker->kill();
+        lost(index, "wrong answer", true, clock_now());
+        return;
+      }
+      if (meaning == Lane::Meaning::frame) {
+        pin(frame.ssrc, index);
+      } else if (meaning == Lane::Meaning::hello) {
+        const auto& hello = std::get<Hello>(output.value());
+        events_.push_back({.what = WorkerEvent::What::started,
+                           .pid = worker->pid(),
+                           .reason = describe_parts(hello.missing)});
+        if (hello.missing != 0 && config_.require_sandbox) {
+          fail("The worker cannot be locked up here (missing: " + describe_parts(hello.missing) +
+               "), and that is required.");
+          return;
+        }
+      } else if (meaning == Lane::Meaning::batch) {
+        next = earliest();
+      } else if (meaning == Lane::Meaning::drained) {
+        changed_.notify_all();
+      }
+    }
+    switch (meaning) {
+      case Lane::Meaning::frame:
+        observer_.frame(frame);
+        break;
+      case Lane::Meaning::speaking: {
+        const auto& said = std::get<SpeakingOut>(output.value());
+        observer_.speaking(said.ssrc, said.user_id, said.speaking != 0, time_from_ns(said.when));
+        break;
+      }
+      case Lane::Meaning::rtcp: {
+        const auto& rtcp = std::get<RtcpOut>(output.value());
+        observer_.rtcp(rtcp.compound, time_from_ns(rtcp.arrival));
+        break;
+      }
+      case Lane::Meaning::batch:
+        observer_.deadline(next);
+        break;
+      default:
+        break;
+    }
+    ring.pop();
+    if (meaning == Lane::Meaning::batch) {
+      ring.release();
+      worker->wake();
+    }
+  }
+  ring.release();
+  worker->wake();
+  Lock lock(mutex_);
+  if (!ring.sane() || !worker->input().sane()) {
+    worker->kill();
+    lost(index, "impossible ring", true, clock_now());
+  } else {
+    if (lane->last_progress() != progress) {
+      lane->heard_from(clock_now());  // the observer may have taken its time
+    }
+    lane->pump(clock_now());  // there may be room for what waited
+  }
+}
+
+void Pool::watch(Monotonic now) {
+  Lock lock(mutex_);
+  if (failed_ || stopping_) {
+    return;
+  }
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    Lane& lane = *lanes_[i];
+    if (!lane.running()) {
+      continue;
+    }
+    WorkerProcess& worker = *lane.worker();
+    pollfd ended{worker.pidfd(), POLLIN, 0};
+    if (poll(&ended, 1, 0) > 0) {
+      if (worker.output().news()) {
+        wanted_ = true;  // what it published before it ended counts: read it first
+        continue;
+      }
+      const Ending ending = worker.reap();
+      if (lane.leaving && ending.known && ending.signal == 0) {
+        events_.push_back({.what = WorkerEvent::What::left, .pid = worker.pid()});
+        lane.lose();
+      } else {
+        lost(i, ending.text(), ending.blamed(), now);
+      }
+    } else if (lane.busy() && now - lane.last_progress() >= config_.worker_timeout) {
+      worker.kill();
+      lost(i, "no progress", true, now);
+    } else if (config_.idle_timeout > 0ns && !lane.leaving && lane.idle() && !lane.busy() &&
+               !lane.deadline() && now - lane.last_progress() >= config_.idle_timeout) {
+      lane.leaving = true;
+      lane.control(Leave{});
+      lane.pump(now);
+    }
+  }
+  bool waits = false;
+  for (const auto& lane : lanes_) {
+    if (!lane->running() && !lane->idle() && !failed_) {
+      if (lane->not_before <= now) {
+        start(*lane, now);
+      }
+      waits = waits || !lane->running();
+    }
+  }
+  wanted_ = std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
+    return lane->running() && lane->worker()->output().news();
+  });
+  const bool any =
+      std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane->running(); });
+  lock.unlock();
+  if (spare_) {
+    pollfd ended{spare_->pidfd(), POLLIN, 0};
+    if (poll(&ended, 1, 0) > 0) {
+      spare_.reset();
+      spare_not_before_ = now + 1s;
+    }
+  }
+  if (config_.keep_spare && any && !waits && !spare_ && spare_not_before_ <= now) {
+    std::string problem;
+    spare_ = spawn(problem);
+    if (!spare_) {
+      spare_not_before_ = now + 10s;  // a replacement will be started when it is needed
+    }
+  } else if (!any && spare_) {
+    spare_.reset();
+  }
+}
+
+// The lane's worker is gone, or as good as.
+void Pool::lost(std::size_t index, const std::string& why, bool blamed, Monotonic now) {
+  Lane& lane = *lanes_[index];
+  WorkerEvent event{.what = WorkerEvent::What::lost,
+                    .pid = lane.worker()->pid(),
+                    .reason = why,
+                    .blamed = blamed};
+  if (now - lane.started > good_time) {
+    lane.blamed_in_a_row = 0;
+  }
+  const std::uint64_t suspect = lane.lose();
+  ++restarts_;
+  event.packets_again = lane.open_packets();
+  if (blamed) {
+    event.ssrc = lane.ssrc_of(suspect);
+    events_.push_back(event);
+    if (suspect != 0) {
+      blame(lane, suspect, now);
+    }
+    ++lane.blamed_in_a_row;
+    lane.not_before = now + back_off(lane.blamed_in_a_row);
+    blamed_.push_back(now);
+    while (!blamed_.empty() && now - blamed_.front() > budget_period) {
+      blamed_.pop_front();
+    }
+    if (blamed_.size() > config_.max_restarts) {
+      fail("Workers have died " + std::to_string(blamed_.size()) +
+           " times within a minute, the last one of: " + why + ".");
+      return;
+    }
+  } else {
+    events_.push_back(event);
+  }
+  if (!lane.idle() && lane.not_before <= now) {
+    start(lane, now);
+    if (lane.running()) {
+      events_.push_back({.what = WorkerEvent::What::replaced,
+                         .pid = lane.worker()->pid(),
+                         .packets_again = lane.open_packets(),
+                         .pause = clock_now() - now});
+    }
+  }
+}
+
+// A packet that was at work when two workers died is given up; a speaker with several of them is
+// muted for a while.
+void Pool::blame(Lane& lane, std::uint64_t id, Monotonic now) {
+  const std::uint32_t ssrc = lane.ssrc_of(id);
+  if (lane.count_death(id) < 2) {
+    return;
+  }
+  lane.skip(id);
+  events_.push_back({.what = WorkerEvent::What::skipped, .ssrc = ssrc});
+  if (poison_.size() >= max_poison) {
+    poison_.clear();
+  }
+  Poison& poison = poison_[ssrc];
+  if (poison.packets == 0 || now - poison.since > poison_period) {
+    poison.packets = 0;
+    poison.since = now;
+  }
+  if (++poison.packets >= poison_packets) {
+    poison.packets = 0;
+    poison.muted_until = now + mute_time;
+    events_.push_back({.what = WorkerEvent::What::muted, .ssrc = ssrc});
+  }
+}
+
+void Pool::start(Lane& lane, Monotonic now) {
+  std::string problem;
+  std::unique_ptr<WorkerProcess> worker = std::move(spare_);
+  if (!worker) {
+    worker = spawn(problem);
+  }
+  if (worker) {
+    lane.start(std::move(worker), now);
+    return;
+  }
+  ++lane.blamed_in_a_row;
+  lane.not_before = now + std::max<Duration>(back_off(lane.blamed_in_a_row), 10ms);
+  if (lane.blamed_in_a_row >= 5) {
+    fail(problem);
+  }
+}
+
+void Pool::fail(const std::string& reason) {
+  failed_ = true;
+  failure_ = reason;
+  for (const auto& lane : lanes_) {
+    if (lane->running()) {
+      lane->worker()->kill();
+      lane->lose();
+    }
+    lane->give_up();
+  }
+  changed_.notify_all();
+}
+
+void Pool::deliver_events() {
+  std::vector<WorkerEvent> events;
+  std::string failure;
+  {
+    Lock lock(mutex_);
+    events.swap(events_);
+    failure.swap(failure_);
+  }
+  for (const WorkerEvent& event : events) {
+    observer_.event(event);
+  }
+  if (!failure.empty()) {
+    observer_.failed(failure);
+  }
+}
+
+// When something must be looked at though nobody rings.
+Monotonic Pool::next_check(Monotonic now) const {
+  Monotonic next = now + 60s;
+  for (const auto& lane : lanes_) {
+    if (!lane->running()) {
+      if (!lane->idle() && !failed_) {
+        next = std::min(next, lane->not_before);
+      }
+    } else if (lane->busy()) {
+      next = std::min(next, lane->last_progress() + config_.worker_timeout);
+    } else if (config_.idle_timeout > 0ns && !lane->deadline()) {
+      next = std::min(next, lane->last_progress() + config_.idle_timeout);
+    }
+  }
+  return events_.empty() ? next : now;
+}
+
+}  // namespace discord::worker

@@ -1,0 +1,433 @@
+#include "worker/lane.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace discord::worker {
+
+namespace {
+
+// A packet brings forth a concealed, a recovered and a decoded frame at most.
+constexpr unsigned max_frames_per_packet = 3;
+
+}  // namespace
+
+Configure configure_of(const media::ReceiverConfig& config) noexcept {
+  Configure out;
+  out.max_speakers = config.ingress.max_speakers;
+  out.hold_time = config.ingress.hold.hold_time.count();
+  out.hold_bytes_per_ssrc = config.ingress.hold.bytes_per_ssrc;
+  out.hold_bytes_total = config.ingress.hold.bytes_total;
+  out.max_packet_bytes = config.max_packet_bytes;
+  out.latency = config.latency.count();
+  out.zero = to_ns(config.zero);
+  out.audio_payload_type = config.ingress.audio_payload_type;
+  out.decode = config.decode ? 1 : 0;
+  return out;
+}
+
+void Lane::start(std::unique_ptr<WorkerProcess> worker, Monotonic now) {
+  worker_ = std::move(worker);
+  started = last_progress_ = now;
+  inputs_sent_ = 1;  // the settings
+  inputs_done_ = 0;
+  const std::int64_t time = to_ns(settings_.now);
+  for (const auto& [ssrc, user] : settings_.users) {
+    control(MapUser{user, time, ssrc, 0});
+  }
+  control(SetE2ee{time, settings_.e2ee ? 1u : 0u, 0});
+  control(SetTimes{settings_.receiver.ingress.hold.hold_time.count(),
+                   settings_.receiver.latency.count()});
+  send_key();
+  for (auto& [ssrc, mirror] : mirrors_) {
+    mirror.known = false;
+    mirror.end = mirror.complete ? mirror.checkpoint.timeline.end : 0;
+    if (mirror.checkpoint.speaking.speaking != 0) {
+      introduce(ssrc, mirror);
+    }
+  }
+  for (Open& open : open_) {
+    if (!open.done) {
+      queue_datagram(open);
+    }
+  }
+  if (draining_) {
+    control(Drain{time});
+  }
+  pump(now);
+}
+
+std::uint64_t Lane::lose() {
+  const std::uint64_t suspect = worker_ ? worker_->working_on() : 0;
+  fold();
+  worker_.reset();
+  pending_.clear();
+  secret_until_.clear();
+  deadline_.reset();
+  leaving = false;
+  for (Open& open : open_) {
+    open.delivered = open.delivered || open.frames > 0;
+    open.frames = 0;
+  }
+  return find(suspect) != nullptr ? suspect : 0;
+}
+
+// What the lost worker had counted stays; what it had not finished, its successor counts.
+void Lane::fold() {
+  current_.received -= current_.held + current_.in_flight;
+  current_.held = current_.in_flight = 0;
+  base_ += current_;
+  current_ = {};
+  const std::uint64_t known = base_.received + skipped_ + open_count_;
+  if (received_ > known) {
+    // It finished some without saying how; a worker that lies must not make packets vanish.
+    skipped_ += received_ - known;
+  }
+}
+
+media::Ledger Lane::ledger() const noexcept {
+  media::Ledger out = base_;
+  out += current_;
+  out.in_flight += received_ - skipped_ - out.received;
+  out.skipped += skipped_;
+  out.received = received_;
+  return out;
+}
+
+Lane::Open* Lane::find(std::uint64_t id) noexcept {
+  if (open_.empty() || id < open_.front().id || id >= next_id_) {
+    return nullptr;
+  }
+  Open& open = open_[static_cast<std::size_t>(id - open_.front().id)];
+  return open.done ? nullptr : &open;
+}
+const Lane::Open* Lane::find(std::uint64_t id) const noexcept {
+  return const_cast<Lane*>(this)->find(id);
+}
+
+void Lane::close(Open& open) {
+  open.done = true;
+  --open_count_;
+  open_bytes_ -= open.bytes.size();
+  open.bytes.clear();
+  spare_bytes_.push_back(std::move(open.bytes));
+  while (!open_.empty() && open_.front().done) {
+    open_.pop_front();
+  }
+}
+
+void Lane::skip(std::uint64_t id) {
+  if (Open* open = find(id)) {
+    ++skipped_;
+    close(*open);
+  }
+}
+
+std::uint32_t Lane::ssrc_of(std::uint64_t id) const noexcept {
+  const Open* open = find(id);
+  return open != nullptr ? open->ssrc : 0;
+}
+
+unsigned Lane::count_death(std::uint64_t id) noexcept {
+  Open* open = find(id);
+  return open != nullptr ? ++open->deaths : 0;
+}
+
+bool Lane::push(ByteSpan datagram, std::uint32_t ssrc, Time arrival) {
+  if (open_.size() >= max_open || open_bytes_ + datagram.size() > max_open_bytes) {
+    return false;
+  }
+  Open open;
+  open.id = next_id_++;
+  if (!spare_bytes_.empty()) {
+    open.bytes = std::move(spare_bytes_.back());
+    spare_bytes_.pop_back();
+  }
+  open.bytes.assign(datagram.begin(), datagram.end());
+  open.arrival = arrival;
+  open.ssrc = ssrc;
+  ++received_;
+  ++open_count_;
+  open_bytes_ += open.bytes.size();
+  newest_ = std::max(newest_, arrival);
+  open_.push_back(std::move(open));
+  if (running()) {
+    queue_datagram(open_.back());
+  }
+  return true;
+}
+
+void Lane::queue(std::uint32_t type, ByteSpan body, std::uint64_t id) {
+  Pending pending{type, Bytes(body.begin(), body.end()), id};
+  if (!pending_.empty() || !send(pending)) {
+    pending_.push_back(std::move(pending));
+  }
+}
+
+void Lane::queue_datagram(const Open& open) {
+  const auto mirror = mirrors_.find(open.ssrc);
+  if (mirror != mirrors_.end() && !mirror->second.known) {
+    introduce(open.ssrc, mirror->second);
+  }
+  queue(type_of<Input, Datagram>(), {}, open.id);
+}
+
+// Hands a successor what it must know of a speaker.
+void Lane::introduce(std::uint32_t ssrc, Mirror& mirror) {
+  mirror.known = true;
+  if (!mirror.complete) {
+    return;
+  }
+  Restore restore;
+  restore.ssrc = ssrc;
+  restore.now = to_ns(settings_.now);
+  restore.checkpoint = mirror.checkpoint;
+  restore.history = mirror.history.save();
+  control(restore);
+  for (const Bytes& opus : mirror.last) {
+    const WarmUpHead head{ssrc, 0};
+    Bytes body(sizeof head + opus.size());
+    std::memcpy(body.data(), &head, sizeof head);
+    std::memcpy(body.data() + sizeof head, opus.data(), opus.size());
+    queue(type_of<Input, WarmUp>(), body, 0);
+  }
+}
+
+bool Lane::send(const Pending& pending) {
+  ByteSpan body = pending.body;
+  DatagramHead head;
+  if (pending.id != 0) {
+    const Open* open = find(pending.id);
+    if (open == nullptr) {
+      return true;  // given up meanwhile
+    }
+    head = {open->id, to_ns(open->arrival)};
+    body = open->bytes;
+  }
+  const std::size_t head_size = pending.id != 0 ? sizeof head : 0;
+  const MutableByteSpan to = worker_->input().reserve(pending.type, head_size + body.size());
+  if (to.empty()) {
+    return false;
+  }
+  std::memcpy(to.data(), &head, head_size);
+  if (!body.empty()) {
+    std::memcpy(to.data() + head_size, body.data(), body.size());
+  }
+  was_idle_ = was_idle_ || inputs_sent_ == inputs_done_;
+  ++inputs_sent_;
+  return true;
+}
+
+void Lane::pump(Monotonic now) {
+  if (!running()) {
+    return;
+  }
+  while (!pending_.empty() && send(pending_.front())) {
+    pending_.pop_front();
+  }
+  if (worker_->input().unpublished()) {
+    if (std::exchange(was_idle_, false)) {
+      last_progress_ = now;
+    }
+    worker_->input().publish();
+    worker_->wake();
+  }
+}
+
+void Lane::send_key() {
+  if (!running()) {
+    return;
+  }
+  if (!settings_.key) {
+    control(ClearKey{});
+    return;
+  }
+  const auto& key = *settings_.key;
+  const auto slot = worker_->put_secret(key.key.view());
+  if (slot) {
+    control(
+        SetKey{key.generation, to_ns(settings_.now), static_cast<std::uint32_t>(key.mode), *slot});
+    secret_until_[*slot] = inputs_sent_ + pending_.size();
+  } else {
+    worker_->kill();  // its successor has room for all of them
+  }
+}
+
+void Lane::drain() {
+  draining_ = true;
+  control(Drain{to_ns(settings_.now)});
+}
+
+void Lane::give_up() {
+  while (!open_.empty()) {
+    skip(open_.front().id);
+  }
+  draining_ = false;
+}
+
+void Lane::forget(std::uint32_t ssrc) {
+  mirrors_.erase(ssrc);
+}
+void Lane::forget_all() {
+  mirrors_.clear();
+}
+
+Lane::Meaning Lane::handle(const Result<Output, ProtocolError>& output, media::DecodedFrame& frame,
+                           Monotonic now) {
+  if (!output) {
+    return Meaning::violation;
+  }
+  if (const auto* f = std::get_if<FrameOut>(&output.value())) {
+    return take(*f, frame);
+  }
+  if (const auto* f = std::get_if<FinishedOut>(&output.value())) {
+    return take(*f);
+  }
+  if (const auto* c = std::get_if<CheckpointOut>(&output.value())) {
+    return take(*c);
+  }
+  if (const auto* b = std::get_if<BatchOut>(&output.value())) {
+    return take(*b, now);
+  }
+  if (const auto* s = std::get_if<SpeakingOut>(&output.value())) {
+    return s->user_id == 0 || settings_.told_users.contains(s->user_id) ? Meaning::speaking
+                                                                        : Meaning::violation;
+  }
+  if (const auto* h = std::get_if<Hello>(&output.value())) {
+    return h->version == protocol_version ? Meaning::hello : Meaning::violation;
+  }
+  if (std::holds_alternative<Drained>(output.value())) {
+    if (!draining_ || open_count_ != 0) {
+      return Meaning::violation;
+    }
+    draining_ = false;
+    return Meaning::drained;
+  }
+  return Meaning::rtcp;
+}
+
+Lane::Meaning Lane::take(const FrameOut& out, media::DecodedFrame& frame) {
+  Open* open = find(out.id);
+  if (open == nullptr || open->ssrc != out.ssrc || open->bytes.size() < rtp::fixed_header_size ||
+      ++open->frames > max_frames_per_packet ||
+      (out.user_id != 0 && !settings_.told_users.contains(out.user_id))) {
+    return Meaning::violation;
+  }
+  const bool arrived = out.opus_size != 0;
+  if (arrived && (out.timestamp != load_be32(open->bytes.data() + 4) ||
+                  (out.sequence & 0xFFFF) != load_be16(open->bytes.data() + 2) ||
+                  out.opus_size >= open->bytes.size())) {
+    return Meaning::violation;
+  }
+  if ((out.pcm_samples != 0) != settings_.receiver.decode) {
+    return Meaning::violation;
+  }
+  const auto known = mirrors_.find(out.ssrc);
+  // For a speaker nobody knew before there is nothing to compare with yet.
+  const std::int64_t newest = media::samples_from_duration(newest_ - settings_.receiver.zero);
+  // Frames that are not decoded may begin a little inside the one before.
+  const std::int64_t slack = settings_.receiver.decode ? 0 : media::opus_max_duration;
+  if ((known != mirrors_.end() && out.sample + slack < known->second.end) ||
+      out.sample > std::max<std::int64_t>(newest, 0) + 2 * media::Timeline::max_ahead) {
+    return Meaning::violation;
+  }
+  if (open->delivered) {
+    return Meaning::nothing;  // by a predecessor, who died before it could say so
+  }
+  Mirror& mirror = known != mirrors_.end() ? known->second : add_mirror(out.ssrc);
+  mirror.end = out.sample + out.samples;
+  opus_.assign(out.opus.begin(), out.opus.end());
+  if (arrived) {
+    Bytes oldest;
+    if (mirror.last.size() >= media::warm_up_packets) {
+      oldest = std::move(mirror.last.front());
+      mirror.last.pop_front();
+    }
+    oldest = opus_;
+    mirror.last.push_back(std::move(oldest));
+  }
+  frame = {};
+  frame.ssrc = out.ssrc;
+  frame.user_id = out.user_id;
+  frame.kind = static_cast<media::FrameKind>(out.kind);
+  frame.sample = out.sample;
+  frame.samples = out.samples;
+  frame.pcm = {reinterpret_cast<const std::int16_t*>(out.pcm.data()),
+               out.pcm.size() / sizeof(std::int16_t)};
+  frame.opus = opus_;
+  frame.id = out.id;
+  frame.sequence = out.sequence;
+  frame.timestamp = out.timestamp;
+  frame.discont = out.discont != 0;
+  frame.audio_level = out.audio_level;
+  frame.speaking_flags = out.speaking_flags;
+  return Meaning::frame;
+}
+
+// Keeps no more speakers than a worker does; the longest idle one makes room.
+Lane::Mirror& Lane::add_mirror(std::uint32_t ssrc) {
+  if (mirrors_.size() >= settings_.receiver.ingress.max_speakers) {
+    mirrors_.erase(
+        std::min_element(mirrors_.begin(), mirrors_.end(), [](const auto& a, const auto& b) {
+          return a.second.checkpoint.last_packet < b.second.checkpoint.last_packet;
+        }));
+  }
+  return mirrors_[ssrc];
+}
+
+Lane::Meaning Lane::take(const CheckpointOut& out) {
+  media::Timeline probe(settings_.receiver.zero);
+  if (out.checkpoint.timeline.zero != to_ns(settings_.receiver.zero) ||
+      !probe.restore(out.checkpoint.timeline)) {
+    return Meaning::violation;
+  }
+  const auto known = mirrors_.find(out.ssrc);
+  if (known == mirrors_.end() && std::none_of(open_.begin(), open_.end(), [&](const Open& open) {
+        return !open.done && open.ssrc == out.ssrc;
+      })) {
+    return Meaning::nothing;  // forgotten here while the worker did not know yet
+  }
+  Mirror& mirror = known != mirrors_.end() ? known->second : add_mirror(out.ssrc);
+  mirror.checkpoint = out.checkpoint;
+  mirror.complete = true;
+  return Meaning::nothing;
+}
+
+Lane::Meaning Lane::take(const FinishedOut& out) {
+  Open* open = find(out.id);
+  if (open == nullptr) {
+    return Meaning::violation;
+  }
+  const auto known = mirrors_.find(open->ssrc);
+  if (out.authentic != 0 && known != mirrors_.end() &&
+      open->bytes.size() >= rtp::fixed_header_size) {
+    known->second.history.see(load_be16(open->bytes.data() + 2), load_be32(open->bytes.data() + 4));
+  }
+  close(*open);
+  return Meaning::nothing;
+}
+
+Lane::Meaning Lane::take(const BatchOut& out, Monotonic now) {
+  if (out.inputs < inputs_done_ || out.inputs > inputs_sent_ || !out.ledger.adds_up() ||
+      out.ledger.received > received_) {
+    return Meaning::violation;
+  }
+  if (out.inputs > inputs_done_) {
+    last_progress_ = now;
+  }
+  inputs_done_ = out.inputs;
+  current_ = out.ledger;
+  deadline_ = out.deadline == no_deadline ? Deadline() : Deadline(time_from_ns(out.deadline));
+  for (auto it = secret_until_.begin(); it != secret_until_.end();) {
+    if (it->second <= inputs_done_) {
+      worker_->wipe_secret(it->first);
+      it = secret_until_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  return Meaning::batch;
+}
+
+}  // namespace discord::worker

@@ -1,0 +1,118 @@
+// One worker process and the memory shared with it, from the parent's side.
+#pragma once
+
+#include "worker/layout.hpp"
+#include "worker/protocol.hpp"
+#include "worker/ring.hpp"
+
+#include <sys/types.h>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace discord::worker {
+
+class FileDescriptor {
+ public:
+  FileDescriptor() noexcept = default;
+  explicit FileDescriptor(int fd) noexcept : fd_(fd) {}
+  ~FileDescriptor();
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  int get() const noexcept { return fd_; }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+// The same file under a number above those a worker is born with, so that giving it one does not
+// close another; takes `fd`, and passes an error on.
+int move_up(int fd) noexcept;
+
+// A sealed memfd, mapped for reading and writing here and unmapped at the end.
+class SharedMemory {
+ public:
+  // `read_only_for_others`: no later mapping of it can be written to.
+  SharedMemory(const char* name, std::size_t size, bool read_only_for_others);
+  ~SharedMemory();
+  SharedMemory(SharedMemory&&) = delete;
+
+  explicit operator bool() const noexcept { return data_ != nullptr; }
+  std::uint8_t* data() const noexcept { return data_; }
+  int fd() const noexcept { return fd_.get(); }
+
+ private:
+  FileDescriptor fd_;
+  std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+struct SpawnSettings {
+  std::string program;  // path of gst-discord-worker
+  uid_t uid = 65534;    // to become when root
+  int doorbell = -1;    // eventfd
+};
+
+// How a worker ended.
+struct Ending {
+  bool known = false;  // false when somebody else reaped it
+  int signal = 0;      // 0: it exited
+  int status = 0;
+  // It may be the fault of what it was working on: a fault signal, an own exit, or nobody knows.
+  // SIGKILL and SIGTERM come from outside.
+  bool blamed() const noexcept;
+  std::string text() const;
+};
+
+// Not for two threads at once, except that one may write (`input`) while another reads (`output`).
+class WorkerProcess {
+ public:
+  // Null, with a sentence, when it cannot be started. The thread that calls must live as long as
+  // the worker shall.
+  static std::unique_ptr<WorkerProcess> spawn(const SpawnSettings& settings, std::string& problem);
+  // Kills and reaps it.
+  ~WorkerProcess();
+
+  pid_t pid() const noexcept { return pid_; }
+  // Readable once it has ended.
+  int pidfd() const noexcept { return pidfd_.get(); }
+  void kill() noexcept;
+  // After it has ended.
+  Ending reap() noexcept;
+
+  RingWriter& input() noexcept { return input_; }
+  RingReader& output() noexcept { return output_; }
+  // After publishing input or releasing output.
+  void wake() noexcept;
+  // What it said it was working on; 0 = nothing.
+  std::uint64_t working_on() const noexcept;
+  // Before and after the dispatcher sleeps; odd while it does.
+  void set_nap(std::uint32_t nap) noexcept;
+
+  // Puts a secret where a record can name it; the slot, or nothing when all are in use.
+  std::optional<std::uint32_t> put_secret(ByteSpan secret) noexcept;
+  void wipe_secret(std::uint32_t slot) noexcept;
+
+ private:
+  WorkerProcess(std::unique_ptr<SharedMemory> input, std::unique_ptr<SharedMemory> output);
+  InputHeader& in() noexcept { return *reinterpret_cast<InputHeader*>(input_memory_->data()); }
+  OutputHeader& out() const noexcept {
+    return *reinterpret_cast<OutputHeader*>(output_memory_->data());
+  }
+
+  std::unique_ptr<SharedMemory> input_memory_;
+  std::unique_ptr<SharedMemory> output_memory_;
+  RingWriter input_;
+  RingReader output_;
+  pid_t pid_ = 0;
+  FileDescriptor pidfd_;
+  bool reaped_ = false;
+  std::uint64_t secrets_used_ = 0;  // bit a slot
+};
+
+}  // namespace discord::worker

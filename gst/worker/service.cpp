@@ -1,0 +1,280 @@
+#include "worker/service.hpp"
+
+#include <unistd.h>
+#include <cstring>
+
+namespace discord::worker {
+
+namespace {
+
+// A packet can bring forth a concealed, a recovered and a decoded frame; before the next one is
+// looked at there is room for all of it, and for what ends a batch.
+constexpr std::size_t worst_packet = 128 * 1024;
+constexpr std::size_t max_touched = 64;
+
+const InputHeader& input_header(const std::uint8_t* memory) noexcept {
+  return *reinterpret_cast<const InputHeader*>(memory);
+}
+OutputHeader& output_header(std::uint8_t* memory) noexcept {
+  return *reinterpret_cast<OutputHeader*>(memory);
+}
+
+media::ReceiverConfig config_of(const Configure& c) {
+  media::ReceiverConfig out;
+  out.ingress.max_speakers = static_cast<std::size_t>(c.max_speakers);
+  out.ingress.hold.hold_time = Duration(c.hold_time);
+  out.ingress.hold.bytes_per_ssrc = static_cast<std::size_t>(c.hold_bytes_per_ssrc);
+  out.ingress.hold.bytes_total = static_cast<std::size_t>(c.hold_bytes_total);
+  out.ingress.audio_payload_type = static_cast<std::uint8_t>(c.audio_payload_type);
+  out.latency = Duration(c.latency);
+  out.zero = time_from_ns(c.zero);
+  out.decode = c.decode != 0;
+  out.max_packet_bytes = static_cast<std::size_t>(c.max_packet_bytes);
+  return out;
+}
+
+// Crypto libraries look up algorithms and allocate when they are first used; afterwards a key costs
+// no system call.
+void warm_up_libraries() {
+  for (std::size_t mode = 0; mode < transport::mode_count; ++mode) {
+    transport::Cipher cipher(static_cast<transport::Mode>(mode), transport::Key());
+    Bytes nothing(64, 0x80);
+    (void)cipher.open_rtp(nothing);
+    nothing.assign(64, 0x80);
+    (void)cipher.open_rtcp(nothing);
+  }
+  alignas(media::SpeakerDecoder::slot_alignment) static std::uint8_t slot[64 * 1024];
+  media::SpeakerDecoder decoder(slot);
+  constexpr std::uint8_t silence[] = {0xF8, 0xFF, 0xFE};
+  decoder.warm_up(silence);
+}
+
+}  // namespace
+
+Service::Service(const std::uint8_t* input, std::uint8_t* output, int doorbell)
+    : input_(input),
+      in_(input_header(input)),
+      out_(output_header(output)),
+      doorbell_(doorbell),
+      reader_(input + input_ring_offset, ring_size, in_.head, out_.input_tail),
+      writer_(output + output_ring_offset, ring_size, out_.head, in_.output_tail),
+      sleeper_(out_.asleep, in_.wake) {}
+Service::~Service() = default;
+
+template <class T> void Service::write(const T& value) {
+  const ByteSpan bytes = bytes_of(value);
+  std::memcpy(room_for(type_of<Output, T>(), bytes.size()).data(), bytes.data(), bytes.size());
+}
+
+bool Service::configure() {
+  for (;;) {
+    if (const auto record = reader_.peek()) {
+      const auto input = parse_input(record->type, record->body);
+      const auto* settings = input ? std::get_if<Configure>(&input.value()) : nullptr;
+      if (settings == nullptr) {
+        return false;
+      }
+      warm_up_libraries();
+      receiver_ = std::make_unique<media::Receiver>(config_of(*settings));
+      reader_.pop();
+      reader_.release();
+      ++inputs_;
+      return true;
+    }
+    if (!reader_.sane()) {
+      return false;
+    }
+    sleep_until_news();
+  }
+}
+
+void Service::say_hello(std::uint32_t missing_parts) {
+  write(Hello{protocol_version, missing_parts});
+  publish();
+}
+
+bool Service::run() {
+  while (!leaving_) {
+    const auto record = reader_.peek();
+    if (!record) {
+      if (!reader_.sane()) {
+        return false;
+      }
+      if (in_batch_ > 0) {
+        end_batch();
+      } else {
+        sleep_until_news();
+      }
+      continue;
+    }
+    if (!apply(*record)) {
+      return false;
+    }
+    reader_.pop();
+    reader_.release();
+    ++inputs_;
+    if (++in_batch_ >= batch_inputs) {
+      end_batch();
+    }
+  }
+  end_batch();
+  return true;
+}
+
+bool Service::apply(const Record& record) {
+  const auto input = parse_input(record.type, record.body);
+  if (!input) {
+    return false;
+  }
+  media::Receiver& receiver = *receiver_;
+  if (const auto* d = std::get_if<Datagram>(&input.value())) {
+    receiver.push(d->bytes, d->id, time_from_ns(d->arrival), *this);
+  } else if (const auto* a = std::get_if<Advance>(&input.value())) {
+    receiver.advance(time_from_ns(a->now), *this);
+  } else if (const auto* k = std::get_if<SetKey>(&input.value())) {
+    const std::uint8_t* slot = input_ + secrets_offset + k->slot * secret_slot_size;
+    const transport::Key key(
+        std::span<const std::uint8_t, transport::Key::size>(slot, transport::Key::size));
+    receiver.set_key(k->generation, static_cast<transport::Mode>(k->mode), key,
+                     time_from_ns(k->now), *this);
+  } else if (std::holds_alternative<ClearKey>(input.value())) {
+    receiver.clear_key();
+  } else if (const auto* m = std::get_if<MapUser>(&input.value())) {
+    receiver.map_user(m->ssrc, m->user_id, time_from_ns(m->now), *this);
+  } else if (const auto* r = std::get_if<Retire>(&input.value())) {
+    receiver.retire(r->ssrc, time_from_ns(r->now), *this);
+  } else if (const auto* f = std::get_if<ForgetAll>(&input.value())) {
+    receiver.forget_all(time_from_ns(f->now), *this);
+  } else if (const auto* e = std::get_if<SetE2ee>(&input.value())) {
+    receiver.set_e2ee(e->active != 0, time_from_ns(e->now), *this);
+  } else if (const auto* t = std::get_if<SetTimes>(&input.value())) {
+    receiver.set_hold_time(Duration(t->hold_time));
+    receiver.set_latency(Duration(t->latency));
+  } else if (const auto* s = std::get_if<Restore>(&input.value())) {
+    receiver.restore(s->ssrc, s->checkpoint, s->history, time_from_ns(s->now));
+  } else if (const auto* w = std::get_if<WarmUp>(&input.value())) {
+    receiver.warm_up(w->ssrc, w->opus);
+  } else if (const auto* n = std::get_if<Drain>(&input.value())) {
+    receiver.drain(time_from_ns(n->now), *this);
+    end_batch();
+    write(Drained{});
+    publish();
+  } else if (std::holds_alternative<Leave>(input.value())) {
+    leaving_ = true;
+  } else {
+    return false;  // settings come once
+  }
+  out_.working_on.store(0, std::memory_order_relaxed);
+  return true;
+}
+
+void Service::frame(const media::DecodedFrame& frame) {
+  FrameHead head;
+  head.id = frame.id;
+  head.user_id = frame.user_id;
+  head.sample = frame.sample;
+  head.sequence = frame.sequence;
+  head.ssrc = frame.ssrc;
+  head.samples = frame.samples;
+  head.timestamp = frame.timestamp;
+  head.pcm_samples = frame.pcm.empty() ? 0 : frame.samples;
+  head.kind = static_cast<std::uint8_t>(frame.kind);
+  head.discont = frame.discont;
+  head.audio_level = frame.audio_level;
+  head.speaking_flags = frame.speaking_flags;
+  head.opus_size = static_cast<std::uint32_t>(frame.opus.size());
+  const ByteSpan pcm(reinterpret_cast<const std::uint8_t*>(frame.pcm.data()),
+                     frame.pcm.size_bytes());
+  const MutableByteSpan to =
+      room_for(type_of<Output, FrameOut>(), sizeof head + pcm.size() + frame.opus.size());
+  std::memcpy(to.data(), &head, sizeof head);
+  if (!pcm.empty()) {
+    std::memcpy(to.data() + sizeof head, pcm.data(), pcm.size());
+  }
+  if (!frame.opus.empty()) {
+    std::memcpy(to.data() + sizeof head + pcm.size(), frame.opus.data(), frame.opus.size());
+  }
+}
+
+void Service::speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) {
+  write(SpeakingOut{user_id, to_ns(when), ssrc, speaking ? 1u : 0u});
+}
+
+void Service::rtcp(ByteSpan compound, Time arrival) {
+  const RtcpHead head{to_ns(arrival)};
+  const MutableByteSpan to = room_for(type_of<Output, RtcpOut>(), sizeof head + compound.size());
+  std::memcpy(to.data(), &head, sizeof head);
+  std::memcpy(to.data() + sizeof head, compound.data(), compound.size());
+}
+
+void Service::working_on(std::uint64_t id) {
+  out_.working_on.store(id, std::memory_order_relaxed);
+}
+
+void Service::boundary() {
+  if (receiver_->touched().size() >= max_touched || writer_.room() < ring_size / 2) {
+    end_batch();
+  }
+}
+
+void Service::end_batch() {
+  in_batch_ = 0;
+  // Checkpoints first: the parent takes one only for an SSRC with an open datagram.
+  CheckpointOut out;
+  for (const std::uint32_t ssrc : receiver_->touched()) {
+    out.ssrc = ssrc;
+    if (receiver_->checkpoint(ssrc, out.checkpoint)) {
+      write(out);
+    }
+  }
+  receiver_->clear_touched();
+  for (const auto& done : receiver_->finished()) {
+    write(FinishedOut{done.id, done.authentic ? 1u : 0u});
+  }
+  receiver_->clear_finished();
+  const Deadline deadline = receiver_->next_deadline();
+  write(BatchOut{inputs_, deadline ? to_ns(*deadline) : no_deadline, receiver_->ledger()});
+  publish();
+  while (writer_.sane() && writer_.room() < worst_packet + max_touched * sizeof(CheckpointOut)) {
+    sleeper_.sleep([this] {
+      return !writer_.sane() ||
+             writer_.room() >= worst_packet + max_touched * sizeof(CheckpointOut);
+    });
+  }
+}
+
+void Service::publish() {
+  writer_.publish();
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const std::uint32_t nap = in_.nap.load(std::memory_order_relaxed);
+  if (nap % 2 == 1 && nap != rung_for_) {
+    rung_for_ = nap;
+    constexpr std::uint64_t one = 1;
+    // It can only fail when it has been rung very often already.
+    if (::write(doorbell_, &one, sizeof one) < 0) {
+      rung_for_ = 0;
+    }
+  }
+}
+
+void Service::sleep_until_news() {
+  sleeper_.sleep([this] { return reader_.news(); });
+}
+
+// Waits for the parent when there is none, which happens only when thousands of packets are dropped
+// at once: everything else leaves room before it begins.
+MutableByteSpan Service::room_for(std::uint32_t type, std::size_t size) {
+  for (;;) {
+    const MutableByteSpan to = writer_.reserve(type, size);
+    if (!to.empty()) {
+      return to;
+    }
+    publish();
+    sleeper_.sleep([&] { return !writer_.sane() || writer_.room() >= size + 64 + worst_packet; });
+    if (!writer_.sane()) {
+      ::_exit(3);
+    }
+  }
+}
+
+}  // namespace discord::worker

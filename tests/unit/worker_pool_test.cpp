@@ -1,0 +1,615 @@
+// The pool with real worker processes, against one receiver in this process on the same packets.
+#include "hostile_worker.hpp"
+#include "receiver_rig.hpp"
+#include "worker/pool.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cstdlib>
+#include <fstream>
+
+using namespace discord;
+using namespace discord::worker;
+using namespace discord::rig;
+
+namespace {
+
+constexpr std::uint64_t user_of(std::uint32_t ssrc) {
+  return 500000 + ssrc;
+}
+
+class Watcher final : public PoolObserver {
+ public:
+  void frame(const DecodedFrame& f) override {
+    Lock lock(mutex_);
+    tracks_[f.ssrc].push_back(copy(f));
+    changed_.notify_all();
+  }
+  void speaking(std::uint32_t ssrc, std::uint64_t, bool on, Time when) override {
+    Lock lock(mutex_);
+    said_[ssrc] += (on ? "+" : "-") + std::to_string(to_ns(when) / 1000000);
+  }
+  void rtcp(ByteSpan, Time) override {}
+  void deadline(Deadline) override {}
+  void event(const WorkerEvent& event) override {
+    Lock lock(mutex_);
+    events_.push_back(event);
+    changed_.notify_all();
+  }
+  void failed(const std::string& reason) override {
+    Lock lock(mutex_);
+    failure_ = reason;
+    changed_.notify_all();
+  }
+
+  Tracks tracks() {
+    Lock lock(mutex_);
+    return tracks_;
+  }
+  std::map<std::uint32_t, std::string> said() {
+    Lock lock(mutex_);
+    return said_;
+  }
+  std::string failure() {
+    Lock lock(mutex_);
+    return failure_;
+  }
+  std::size_t count(WorkerEvent::What what) {
+    Lock lock(mutex_);
+    return count_locked(what);
+  }
+  std::vector<WorkerEvent> events() {
+    Lock lock(mutex_);
+    return events_;
+  }
+  // Waits for so many events of a kind, or for failure.
+  bool wait_for(WorkerEvent::What what, std::size_t n) {
+    Lock lock(mutex_);
+    return changed_.wait_for(lock.native(), 20s,
+                             [&] { return count_locked(what) >= n || !failure_.empty(); });
+  }
+  bool wait_for_failure() {
+    Lock lock(mutex_);
+    return changed_.wait_for(lock.native(), 20s, [&] { return !failure_.empty(); });
+  }
+  bool wait_for_frames(std::size_t n) {
+    Lock lock(mutex_);
+    return changed_.wait_for(lock.native(), 20s, [&] {
+      std::size_t have = 0;
+      for (const auto& [ssrc, frames] : tracks_) {
+        have += frames.size();
+      }
+      return have >= n;
+    });
+  }
+
+ private:
+  std::size_t count_locked(WorkerEvent::What what) {
+    return static_cast<std::size_t>(std::count_if(
+        events_.begin(), events_.end(), [&](const WorkerEvent& e) { return e.what == what; }));
+  }
+  Mutex mutex_;
+  std::condition_variable changed_;
+  Tracks tracks_;
+  std::map<std::uint32_t, std::string> said_;
+  std::vector<WorkerEvent> events_;
+  std::string failure_;
+};
+
+PoolConfig config(unsigned workers = 1) {
+  PoolConfig out;
+  out.program = find_program();
+  out.max_workers = workers;
+  out.worker_timeout = 5s;  // a busy machine is not a stuck worker
+  return out;
+}
+PoolConfig hostile(Misbehaviour how) {
+  PoolConfig out = config();
+  const char* program = std::getenv("HOSTILE_WORKER");
+  out.program = program != nullptr ? program : "";
+  out.uid = static_cast<uid_t>(how);
+  out.worker_timeout = 100ms;
+  return out;
+}
+
+void announce(Pool& pool, std::size_t speakers) {
+  for (std::uint32_t s = 0; s < speakers; ++s) {
+    pool.map_user(1000 + s, user_of(1000 + s), Time{});
+  }
+}
+
+// What one receiver makes of it, with the same users.
+Received reference(const std::vector<OnWire>& datagrams, std::size_t speakers,
+                   media::ReceiverConfig receiver_config = {}) {
+  Received out;
+  media::Receiver receiver(receiver_config);
+  for (std::uint32_t s = 0; s < speakers; ++s) {
+    receiver.map_user(1000 + s, user_of(1000 + s), Time{}, out.out);
+  }
+  receiver.set_key(1, mode, key(), Time{}, out.out);
+  for (const OnWire& d : datagrams) {
+    receiver.push(d.bytes, 1, d.arrival, out.out);
+    receiver.clear_finished();
+  }
+  receiver.drain(datagrams.back().arrival, out.out);
+  out.ledger = receiver.ledger();
+  return out;
+}
+
+void expect_same(Tracks a, Tracks b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (auto& [ssrc, frames] : a) {
+    ASSERT_EQ(frames.size(), b[ssrc].size()) << ssrc;
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      ASSERT_TRUE(frames[i] == b[ssrc][i]) << ssrc << " frame " << i;
+    }
+  }
+}
+// The same frames at the same places, whatever they sound like.
+void expect_same_places(Tracks a, Tracks b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (auto& [ssrc, frames] : a) {
+    ASSERT_EQ(frames.size(), b[ssrc].size()) << ssrc;
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      ASSERT_EQ(frames[i].sample, b[ssrc][i].sample) << ssrc << " frame " << i;
+      ASSERT_EQ(frames[i].kind, b[ssrc][i].kind) << ssrc << " frame " << i;
+      ASSERT_EQ(frames[i].opus, b[ssrc][i].opus) << ssrc << " frame " << i;
+      ASSERT_EQ(frames[i].user_id, b[ssrc][i].user_id);
+    }
+  }
+}
+
+class PidWatch {
+ public:
+  explicit PidWatch(pid_t pid) : fd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {}
+  ~PidWatch() { close(fd_); }
+  bool gone_within(int ms) const {
+    pollfd p{fd_, POLLIN, 0};
+    return fd_ < 0 || poll(&p, 1, ms) > 0;
+  }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+TEST(WorkerPool, SameAsInThisProcessForEveryWeather) {
+  for (const Weather& weather :
+       {Weather{}, Weather{0.1, 0.1, 0, 0, 0ms, 2}, Weather{0.05, 0.7, 0.1, 0.1, 15ms, 3},
+        Weather{0.5, 0.5, 0.3, 0.3, 60ms, 4}, Weather{0.01, 0.95, 0, 0, 5ms, 5}}) {
+    const auto datagrams = call(10, 120, weather);
+    const Received expected = reference(datagrams, 10);
+    Watcher watcher;
+    Pool pool(config(2), watcher);
+    announce(pool, 10);
+    pool.set_key(1, mode, key(), Time{});
+    for (const OnWire& d : datagrams) {
+      pool.push(d.bytes, d.arrival);
+    }
+    pool.drain(datagrams.back().arrival);
+    EXPECT_EQ(watcher.failure(), "");
+    EXPECT_EQ(watcher.count(WorkerEvent::What::started), 2u);
+    expect_same(expected.out.tracks, watcher.tracks());
+    EXPECT_EQ(pool.ledger(), expected.ledger);
+  }
+}
+
+TEST(WorkerPool, WithoutDecodingTheOpusComesOut) {
+  const auto datagrams = call(3, 60, Weather{0.1, 0.1, 0.1, 0, 0ms, 2});
+  media::ReceiverConfig receiver;
+  receiver.decode = false;
+  const Received expected = reference(datagrams, 3, receiver);
+  Watcher watcher;
+  PoolConfig pool_config = config();
+  pool_config.receiver = receiver;
+  Pool pool(pool_config, watcher);
+  announce(pool, 3);
+  pool.set_key(1, mode, key(), Time{});
+  for (const OnWire& d : datagrams) {
+    pool.push(d.bytes, d.arrival);
+  }
+  pool.drain(datagrams.back().arrival);
+  expect_same(expected.out.tracks, watcher.tracks());
+}
+
+TEST(WorkerPool, NoWorkerBeforeTheFirstPacket) {
+  Watcher watcher;
+  Pool pool(config(4), watcher);
+  announce(pool, 30);
+  pool.set_key(1, mode, key(), Time{});
+  pool.drain(Time{});
+  EXPECT_TRUE(pool.pids().empty());
+}
+
+// Workers are killed at random places; whoever is not on a killed worker notices nothing, and
+// nobody loses a packet.
+TEST(WorkerPool, KilledWorkersLoseNoPacket) {
+  const auto datagrams = call(12, 140, Weather{0.03, 0.3, 0.05, 0.02, 10ms, 9});
+  const Received expected = reference(datagrams, 12);
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    std::mt19937 random(seed);
+    Watcher watcher;
+    Pool pool(config(2), watcher);
+    announce(pool, 12);
+    pool.set_key(1, mode, key(), Time{});
+    std::size_t kills = 0;
+    for (std::size_t i = 0; i < datagrams.size(); ++i) {
+      pool.push(datagrams[i].bytes, datagrams[i].arrival);
+      if (i % 150 == 149) {
+        watcher.wait_for_frames(i / 2);  // somewhere in the middle of it
+        const auto pids = pool.pids();
+        if (!pids.empty()) {
+          kills += kill(pids[0], SIGKILL) == 0;  // the first worker only
+        }
+      }
+    }
+    pool.drain(datagrams.back().arrival);
+    EXPECT_EQ(watcher.failure(), "");
+    EXPECT_GT(kills, 5u);
+    EXPECT_GT(watcher.count(WorkerEvent::What::lost), 2u);
+    const Tracks got = watcher.tracks();
+    expect_same_places(expected.out.tracks, got);
+    EXPECT_EQ(pool.ledger(), expected.ledger);
+    std::size_t untouched = 0;
+    double signal = 0;
+    double noise = 0;
+    for (const auto& [ssrc, frames] : got) {
+      const auto& other = expected.out.tracks.at(ssrc);
+      untouched += frames == other;
+      for (std::size_t i = 0; i < frames.size(); ++i) {
+        for (std::size_t n = 0; n < frames[i].pcm.size(); ++n) {
+          const double a = other[i].pcm[n];
+          const double b = frames[i].pcm[n];
+          signal += a * a;
+          noise += (a - b) * (a - b);
+        }
+      }
+    }
+    EXPECT_GE(untouched, 4u) << "the speakers of the second worker";
+    EXPECT_GT(signal, 1e4 * noise);
+  }
+}
+
+TEST(WorkerPool, ReplayAfterAKillIsRefused) {
+  const auto datagrams = call(4, 100);
+  Watcher watcher;
+  Pool pool(config(), watcher);
+  announce(pool, 4);
+  pool.set_key(1, mode, key(), Time{});
+  for (const OnWire& d : datagrams) {
+    pool.push(d.bytes, d.arrival);
+  }
+  pool.drain(datagrams.back().arrival);
+  const std::size_t before = pool.ledger().played + pool.ledger().silence;
+  kill(pool.pids().at(0), SIGKILL);
+  ASSERT_TRUE(watcher.wait_for(WorkerEvent::What::lost, 1));
+  for (const OnWire& d : datagrams) {
+    pool.push(d.bytes, datagrams.back().arrival + 1ms);
+  }
+  pool.drain(datagrams.back().arrival + 1ms);
+  EXPECT_EQ(pool.ledger().played + pool.ledger().silence, before);
+  EXPECT_EQ(pool.ledger().duplicate, datagrams.size());
+  EXPECT_TRUE(pool.ledger().adds_up());
+}
+
+// peers: "Any exception → sent back, then the process exits" and "BrokenPipe while holding the
+// lock".
+TEST(WorkerPool, BadPacketsEndNobody) {
+  auto datagrams = call(3, 60);
+  Received expected = reference(datagrams, 3);
+  std::vector<OnWire> with_rubbish;
+  std::mt19937 random(1);
+  for (const OnWire& d : datagrams) {
+    OnWire forged = d;
+    forged.bytes[20 + random() % 20] ^= 1;
+    with_rubbish.push_back(forged);
+    with_rubbish.push_back(d);
+    OnWire noise = d;
+    noise.bytes.assign(random() % 100, static_cast<std::uint8_t>(random()));
+    with_rubbish.push_back(noise);
+  }
+  Watcher watcher;
+  Pool pool(config(), watcher);
+  announce(pool, 3);
+  pool.set_key(1, mode, key(), Time{});
+  for (const OnWire& d : with_rubbish) {
+    pool.push(d.bytes, d.arrival);
+  }
+  pool.drain(datagrams.back().arrival);
+  expect_same(expected.out.tracks, watcher.tracks());
+  EXPECT_EQ(watcher.count(WorkerEvent::What::lost), 0u);
+  EXPECT_EQ(pool.ledger().bad_tag, datagrams.size());
+  EXPECT_TRUE(pool.ledger().adds_up());
+}
+
+// peers: decoders keyed by SSRC alone are shared by two calls.
+TEST(WorkerPool, TwoCallsWithEqualSsrcsNeverMix) {
+  const auto one = call(2, 60, Weather{}, 1000);
+  const auto two = call(2, 60, Weather{0.2, 0.2, 0, 0, 0ms, 7}, 1000);
+  Watcher first, second;
+  Pool a(config(), first), b(config(), second);
+  for (Pool* pool : {&a, &b}) {
+    announce(*pool, 2);
+    pool->set_key(1, mode, key(), Time{});
+  }
+  for (std::size_t i = 0; i < std::max(one.size(), two.size()); ++i) {
+    if (i < one.size()) {
+      a.push(one[i].bytes, one[i].arrival);
+    }
+    if (i < two.size()) {
+      b.push(two[i].bytes, two[i].arrival);
+    }
+  }
+  a.drain(one.back().arrival);
+  b.drain(two.back().arrival);
+  expect_same(reference(one, 2).out.tracks, first.tracks());
+  expect_same(reference(two, 2).out.tracks, second.tracks());
+}
+
+TEST(WorkerPool, StoppedWorkerIsReplaced) {
+  const auto datagrams = call(2, 60);
+  const Received expected = reference(datagrams, 2);
+  Watcher watcher;
+  PoolConfig settings = config();
+  settings.worker_timeout = 200ms;
+  Pool pool(settings, watcher);
+  announce(pool, 2);
+  pool.set_key(1, mode, key(), Time{});
+  for (std::size_t i = 0; i < datagrams.size(); ++i) {
+    pool.push(datagrams[i].bytes, datagrams[i].arrival);
+    if (i == 40) {
+      ASSERT_TRUE(watcher.wait_for_frames(10));
+      kill(pool.pids().at(0), SIGSTOP);
+    }
+  }
+  pool.drain(datagrams.back().arrival);
+  expect_same_places(expected.out.tracks, watcher.tracks());
+  ASSERT_GE(watcher.count(WorkerEvent::What::lost), 1u);
+}
+
+// peers: `wait_timeout=None` (documented as never) raised.
+TEST(WorkerPool, IdleWorkersLeaveAndComeBack) {
+  const auto datagrams = call(2, 60);
+  const Received expected = reference(datagrams, 2);
+  for (const Duration idle : {Duration(20ms), Duration(0)}) {
+    Watcher watcher;
+    PoolConfig settings = config();
+    settings.idle_timeout = idle;
+    Pool pool(settings, watcher);
+    announce(pool, 2);
+    pool.set_key(1, mode, key(), Time{});
+    for (const OnWire& d : datagrams) {
+      pool.push(d.bytes, d.arrival);
+    }
+    pool.drain(datagrams.back().arrival);
+    expect_same_places(expected.out.tracks, watcher.tracks());
+    if (idle > Duration(0)) {
+      EXPECT_TRUE(watcher.wait_for(WorkerEvent::What::left, 1));
+      pool.push(datagrams[0].bytes, datagrams.back().arrival);  // comes back; a replay it is still
+      pool.drain(datagrams.back().arrival);
+      EXPECT_EQ(pool.ledger().duplicate, 1u);
+    } else {
+      EXPECT_EQ(watcher.count(WorkerEvent::What::left), 0u);
+    }
+  }
+}
+
+TEST(WorkerPool, MissingProgramIsSaid) {
+  Watcher watcher;
+  PoolConfig settings = config();
+  settings.program = "/nonexistent/worker";
+  Pool pool(settings, watcher);
+  pool.push(Bytes(100, 0x80), Time{});
+  pool.drain(Time{});
+  EXPECT_TRUE(watcher.wait_for_failure());
+  EXPECT_NE(watcher.failure().find("/nonexistent/worker"), std::string::npos);
+  pool.push(Bytes(100, 0x80), Time{});
+  EXPECT_TRUE(pool.ledger().adds_up());
+  EXPECT_EQ(pool.ledger().skipped, 2u);
+}
+
+TEST(WorkerPool, KeyIsWipedOnceItIsTaken) {
+  // Read from outside: the only trace of the input memory is its memfd.
+  const auto datagrams = call(1, 10);
+  Watcher watcher;
+  Pool pool(config(), watcher);
+  pool.set_key(1, mode, key(0x5A), Time{});
+  pool.push(datagrams[0].bytes, datagrams[0].arrival);
+  pool.drain(datagrams[0].arrival);
+  std::ifstream maps("/proc/self/maps");
+  std::string line;
+  std::size_t seen = 0;
+  while (std::getline(maps, line)) {
+    // The secrets page has advice of its own (MADV_DONTDUMP), so it is a line of its own.
+    if (line.find("discord-worker-input") == std::string::npos ||
+        line.find(" 00001000 ") == std::string::npos) {
+      continue;
+    }
+    const auto* memory = reinterpret_cast<const std::uint8_t*>(std::stoull(line, nullptr, 16));
+    const ByteSpan secrets(memory, page_size);
+    EXPECT_TRUE(std::all_of(secrets.begin(), secrets.end(), [](auto b) { return b == 0; }));
+    ++seen;
+  }
+  EXPECT_GE(seen, 1u);
+}
+
+TEST(WorkerPool, WorkersDieWithTheirParent) {
+  for (const uid_t uid : {uid_t{0}, uid_t{65534}}) {
+    if (geteuid() != 0 && uid == 65534) {
+      continue;
+    }
+    int pipe_fds[2];
+    ASSERT_EQ(pipe(pipe_fds), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      if (uid != 0 && setresuid(uid, uid, uid) != 0) {
+        _exit(1);
+      }
+      Watcher watcher;
+      Pool pool(config(), watcher);
+      pool.push(Bytes(100, 0x80), Time{});
+      pool.drain(Time{});
+      const auto pids = pool.pids();
+      const pid_t pid = pids.empty() ? 0 : pids[0];
+      if (write(pipe_fds[1], &pid, sizeof pid) != sizeof pid) {
+        _exit(1);
+      }
+      pause();
+    }
+    pid_t worker = 0;
+    ASSERT_EQ(read(pipe_fds[0], &worker, sizeof worker), static_cast<ssize_t>(sizeof worker));
+    EXPECT_GT(worker, 0) << "as uid " << uid;
+    if (worker > 0) {
+      PidWatch watch(worker);
+      EXPECT_FALSE(watch.gone_within(0));
+      kill(child, SIGKILL);
+      EXPECT_TRUE(watch.gone_within(2000));
+    }
+    waitpid(child, nullptr, 0);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+  }
+}
+
+// A host that reaps every child must not confuse the pool.
+TEST(WorkerPool, HostThatReapsOurChildren) {
+  struct sigaction before {};
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;  // children vanish without a wait
+  sigaction(SIGCHLD, &ignore, &before);
+  const auto datagrams = call(2, 60);
+  {
+    Watcher watcher;
+    Pool pool(config(), watcher);
+    announce(pool, 2);
+    pool.set_key(1, mode, key(), Time{});
+    for (std::size_t i = 0; i < datagrams.size(); ++i) {
+      pool.push(datagrams[i].bytes, datagrams[i].arrival);
+      if (i == 50) {
+        ASSERT_TRUE(watcher.wait_for_frames(10));
+        kill(pool.pids().at(0), SIGKILL);
+      }
+    }
+    pool.drain(datagrams.back().arrival);
+    expect_same_places(reference(datagrams, 2).out.tracks, watcher.tracks());
+  }
+  sigaction(SIGCHLD, &before, nullptr);
+}
+
+namespace {
+
+class Hostile : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() == 0 && std::getenv("HOSTILE_WORKER") == nullptr) {
+      GTEST_SKIP() << "HOSTILE_WORKER is not set: run through meson test";
+    }
+  }
+};
+
+// Twenty packets of two speakers; packet 10 of the first is poisoned.
+std::vector<OnWire> poisoned() {
+  Sealer sealer;
+  std::vector<OnWire> out;
+  Voice one(1), two(2);
+  for (int i = 0; i < 20; ++i) {
+    const Time at = time_from_ns(1000000000) + i * 20ms;
+    Bytes a = one.packet();
+    const Bytes b = two.packet();
+    if (i == 10) {
+      std::copy_n("POISON", 6, a.end() - 6);
+    }
+    out.push_back(sealer.seal(1000, static_cast<std::uint16_t>(i),
+                              static_cast<std::uint32_t>(i * 960), a, at));
+    out.push_back(sealer.seal(1001, static_cast<std::uint16_t>(i),
+                              static_cast<std::uint32_t>(i * 960), b, at));
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_F(Hostile, PacketThatKillsTwiceIsConcealedAndSkipped) {
+  for (const Misbehaviour how : {Misbehaviour::dies_of_poison, Misbehaviour::hangs_on_poison}) {
+    const auto datagrams = poisoned();
+    auto without = datagrams;
+    without.erase(without.begin() + 20);
+    const Received expected = reference(without, 2);
+    Watcher watcher;
+    Pool pool(hostile(how), watcher);
+    announce(pool, 2);
+    pool.set_key(1, mode, key(), Time{});
+    for (const OnWire& d : datagrams) {
+      pool.push(d.bytes, d.arrival);
+    }
+    pool.drain(datagrams.back().arrival);
+    EXPECT_EQ(watcher.failure(), "");
+    EXPECT_EQ(watcher.count(WorkerEvent::What::lost), 2u);
+    EXPECT_EQ(watcher.count(WorkerEvent::What::skipped), 1u);
+    for (const WorkerEvent& event : watcher.events()) {
+      EXPECT_TRUE(event.what != WorkerEvent::What::lost || (event.blamed && event.ssrc == 1000));
+    }
+    expect_same_places(expected.out.tracks, watcher.tracks());
+    const media::Ledger ledger = pool.ledger();
+    EXPECT_EQ(ledger.skipped, 1u);
+    EXPECT_EQ(ledger.played, 39u);
+    EXPECT_TRUE(ledger.adds_up());
+  }
+}
+
+TEST_F(Hostile, SpeakerWhosePacketsKeepKillingIsMuted) {
+  Sealer sealer;
+  Watcher watcher;
+  Pool pool(hostile(Misbehaviour::dies_of_poison), watcher);
+  announce(pool, 2);
+  pool.set_key(1, mode, key(), Time{});
+  Voice voice(1);
+  for (int i = 0; i < 3; ++i) {
+    Bytes packet = voice.packet();
+    std::copy_n("POISON", 6, packet.end() - 6);
+    pool.push(sealer
+                  .seal(1000, static_cast<std::uint16_t>(i), static_cast<std::uint32_t>(i * 960),
+                        packet, Time{})
+                  .bytes,
+              Time{});
+  }
+  pool.drain(Time{});
+  ASSERT_TRUE(watcher.wait_for(WorkerEvent::What::muted, 1));
+  EXPECT_EQ(pool.ledger().skipped, 3u);
+  pool.push(sealer.seal(1000, 5, 5 * 960, voice.packet(), Time{}).bytes, Time{});
+  pool.push(sealer.seal(1001, 5, 5 * 960, voice.packet(), Time{}).bytes, Time{});
+  pool.drain(Time{});
+  EXPECT_EQ(pool.ledger().skipped, 4u);
+  EXPECT_EQ(pool.ledger().played, 1u);
+}
+
+TEST_F(Hostile, NoAnswerOfAnyKindHarmsTheParent) {
+  const auto datagrams = poisoned();
+  for (int how = static_cast<int>(Misbehaviour::exits); how < static_cast<int>(Misbehaviour::last);
+       ++how) {
+    Watcher watcher;
+    PoolConfig settings = hostile(static_cast<Misbehaviour>(how));
+    settings.max_restarts = 3;
+    Pool pool(settings, watcher);
+    announce(pool, 2);
+    pool.set_key(1, mode, key(), Time{});
+    for (const OnWire& d : datagrams) {
+      pool.push(d.bytes, d.arrival);
+    }
+    pool.drain(datagrams.back().arrival);  // returns, whatever they do
+    ASSERT_TRUE(watcher.wait_for_failure()) << how;
+    EXPECT_NE(watcher.failure().find("died 4 times"), std::string::npos) << watcher.failure();
+    EXPECT_GE(watcher.count(WorkerEvent::What::lost), 4u) << how;
+    EXPECT_TRUE(pool.ledger().adds_up()) << how;
+    EXPECT_EQ(pool.ledger().received, datagrams.size()) << how;
+    EXPECT_EQ(pool.ledger().in_flight, 0u) << how;
+    for (const WorkerEvent& event : watcher.events()) {
+      EXPECT_EQ(event.reason.find("status 77"), std::string::npos) << "a seal was broken";
+    }
+  }
+}
