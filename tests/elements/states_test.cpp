@@ -69,7 +69,10 @@ TEST(States, AnElementThatNeverLeftNullIsFreed) {
   }
 }
 
+// GLib's and GStreamer's own pools keep idle threads and start them when they like, so one thread
+// more or less says nothing; a call that left one behind would leave one behind each time.
 TEST(States, NoThreadStaysBehind) {
+  constexpr int kCalls = 8;
   const auto once = [] {
     Call call(call_options(0.1));
     Pipeline p(call.source() + "! discorddecrypt ! discordreorder name=r ! fakesink sync=false");
@@ -79,10 +82,10 @@ TEST(States, NoThreadStaysBehind) {
   };
   once();  // whatever libraries start once and keep
   const int before = threads_of_process();
-  for (int round = 0; round < 3; round++) {
+  for (int round = 0; round < kCalls; round++) {
     once();
   }
-  EXPECT_LE(threads_of_process(), before);
+  EXPECT_LT(threads_of_process(), before + kCalls);
 }
 
 // Values at the ends of their ranges must be taken and given back.
