@@ -365,6 +365,28 @@ TEST(DaveCall, HundredBadCommitsEndInAWorkingGroup) {
   g.expect_agreement();
 }
 
+TEST(DaveCall, HundredBadWelcomesEndInOneError) {
+  Gateway g;
+  Client& c = g.join(1);
+  unsigned failures = 0, asked = 0;
+  for (int i = 0; i < 100; ++i) {
+    c.failure.reset();
+    const Bytes bad(200, static_cast<std::uint8_t>(i));
+    c.session.on_welcome(static_cast<std::uint16_t>(1 + i), bad, g.now, c.out);
+    c.take();
+    failures += c.failure ? 1 : 0;
+    asked += static_cast<unsigned>(c.take_texts(31).size());
+    if (c.failure) {
+      EXPECT_EQ(c.failure->kind, FailKind::group_lost);
+      EXPECT_NE(c.failure->message.find("could not be entered"), std::string::npos);
+    }
+    g.advance(61s);
+    asked += static_cast<unsigned>(c.take_texts(31).size());
+  }
+  EXPECT_EQ(failures, 1u);
+  EXPECT_EQ(asked, max_recoveries);
+}
+
 TEST(DaveCall, ReplaysAfterAResumeAreIgnored) {
   Gateway g;
   join_many(g, 1, 3);
