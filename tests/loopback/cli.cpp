@@ -265,6 +265,20 @@ const std::vector<Row>& rows() {
   return table;
 }
 
+// docs/loopback.md says more.
+constexpr const char* commands_help = R"(
+Commands, for --at and for standard input with --commands, as {"do":"NAME","user_id":"..."}:
+  leave rejoin announce reuse-ssrc video   a speaker goes, comes with another SSRC, is announced, ...
+  empty refill                             all speakers go, all come back
+  drop-socket close move change-server     the connection ends; new-client: credentials for one more
+  stall pause network forge                the network; forge: datagrams that do not open
+  dave-upgrade dave-downgrade              end-to-end encryption on, off
+  dave-restart dave-remove dave-revoke     a new group, a member out, a proposal taken back
+  dave-spoil                               "what": "commit" or "welcome", damaged on the way to clients
+  dave-forge dave-replay dave-options      hostile frames; the options above from now on
+  dave-verify dave-status truth send       what the speakers see; any gateway message
+)";
+
 std::string help() {
   std::string out =
       "discord-loopback: a Discord voice server on 127.0.0.1, with people who talk.\n\n"
@@ -284,7 +298,7 @@ std::string help() {
     left.resize(std::max<std::size_t>(left.size() + 2, 26), ' ');
     out += left + row.help + "\n";
   }
-  return out + "\n  --help                  this text\n";
+  return out + "\n  --help                  this text\n" + commands_help;
 }
 
 }  // namespace
