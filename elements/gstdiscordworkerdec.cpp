@@ -89,7 +89,12 @@ struct WorkerDec {
   explicit WorkerDec(GstElement* owner)
       : element(owner),
         timer(owner, "discordwrkdec", [this](GstClockTime now) { on_timer(now); }),
-        output(owner, [this](Time due) { arm(due); }) {}
+        output(
+            owner, [this](Time due) { arm(due); },
+            [this](std::uint64_t user) {
+              undecryptable = user;
+              timer.kick();
+            }) {}
 
   GstElement* element;
   GstPad* sinkpad = nullptr;
@@ -113,6 +118,7 @@ struct WorkerDec {
   DeadlineTimer timer;
   DecodeOutput output;
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
+  std::atomic<std::uint64_t> undecryptable{0};  // a user for whom the group should start over
 
   Mutex mutex;
   // Destroyed without the lock: it waits for threads that call us.
@@ -132,6 +138,7 @@ struct WorkerDec {
   void find_session();
   void drop_session();
   void synchronise(DecodeEngine& e, Time now);
+  void ask_for_recovery();
   GstFlowReturn process(std::vector<BufferPtr> datagrams);
   void push_rtcp(BufferPtr buffer);
   bool push_item(DecodeOutput::Item item);
@@ -254,8 +261,17 @@ void WorkerDec::synchronise(DecodeEngine& e, Time now) {
   }
 }
 
+// The way back to whoever looks after the group; the engine found it on a thread of its own.
+void WorkerDec::ask_for_recovery() {
+  const std::uint64_t user = undecryptable.exchange(0);
+  if (user != 0 && session) {
+    call_state(session.get()).report_undecryptable(user);
+  }
+}
+
 void WorkerDec::on_timer(GstClockTime now) {
   GST_PAD_STREAM_LOCK(sinkpad);
+  ask_for_recovery();
   const auto e = current();
   if (e && timing.live() && GST_CLOCK_TIME_IS_VALID(now)) {
     const Time time = time_from_ns(static_cast<std::int64_t>(now));
@@ -288,19 +304,13 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
     const Time arrival = timing.arrival(datagram.get(), last_arrival);
     last_arrival = std::max(last_arrival, arrival);
     synchronise(*e, last_arrival);
-    if (follower.encrypted()) {
-      GST_ELEMENT_ERROR(element, STREAM, DECRYPT,
-                        ("This call is end-to-end encrypted, which discordworkerdec cannot open "
-                         "yet: use discorddecrypt ! discordreorder in its place."),
-                        (nullptr));
-      return GST_FLOW_ERROR;
-    }
     if (const Deadline due = e->next_deadline(); due && *due <= last_arrival) {
       e->advance(last_arrival);
     }
     const MappedBuffer map(datagram.get(), GST_MAP_READ);
     e->push(map ? ByteSpan(map.data(), map.size()) : ByteSpan(), arrival);
   }
+  ask_for_recovery();
   if (timing.live()) {
     if (const Deadline next = e->next_deadline()) {
       arm(*next);

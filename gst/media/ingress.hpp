@@ -60,8 +60,10 @@ std::uint64_t Ledger::*cause_of(dave::FrameOutcome refusal) noexcept;
 //                                                (`skip`)
 //   void rtcp(std::size_t offset, std::size_t size, Handle&&, Time arrival);  // authentic compound
 //   void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool, Time);
-// and must not call back into the Ingress. Functions that take a sink may release packets that were
-// held. Not for two threads at once.
+// and may have `void changed(std::uint32_t ssrc)`: figures of a speaker have changed without a
+// packet of it. A `Handle` may have `mark_authentic()` and `mark_opened(epoch, counter)` (see
+// PacketStore). and must not call back into the Ingress. Functions that take a sink may release
+// packets that were held. Not for two threads at once.
 template <class Handle> class Ingress {
  public:
   explicit Ingress(const IngressConfig& config = {})
@@ -163,6 +165,11 @@ template <class Handle> class Ingress {
   std::optional<std::uint64_t> take_recovery_request(Time now) noexcept {
     return opener_.take_recovery_request(now + key_clock_);
   }
+  // What a predecessor has opened: never opens that again. After `set_media_keys`; times in the
+  // mark are those of the keys' clock.
+  void restore_mark(const dave::SenderMark& mark, Time now) {
+    opener_.restore(mark, now + key_clock_);
+  }
 
   // `arrival` is also the time now. `datagram` is decrypted in place.
   template <class Sink>
@@ -180,6 +187,7 @@ template <class Handle> class Ingress {
       Speaker& speaker = *speakers_.find(ssrc);
       --speaker.ledger.held;
       ++(speaker.user_id == 0 ? speaker.ledger.no_user : speaker.ledger.no_key);
+      changed(ssrc, sink);
     });
     speakers_.for_each([&](Speaker& speaker) {
       if (const Deadline stopped = speaker.speaking.timer(now)) {
@@ -296,6 +304,11 @@ template <class Handle> class Ingress {
       ++speaker->ledger.duplicate;
       return;
     }
+    // Not before: what comes twice must not make a successor refuse the first one, which may still
+    // wait here.
+    if constexpr (requires { handle.mark_authentic(); }) {
+      handle.mark_authentic();
+    }
     packet.sequence = seen.sequence;
     observe(*speaker, packet);
     if (held_.holds(speaker->ssrc)) {
@@ -329,7 +342,14 @@ template <class Handle> class Ingress {
     held_.release(speaker.ssrc, [&](Held&& held) {
       --speaker.ledger.held;
       pass_on(speaker, std::move(held), false, now, sink);
+      changed(speaker.ssrc, sink);
     });
+  }
+
+  template <class Sink> static void changed(std::uint32_t ssrc, Sink& sink) {
+    if constexpr (requires { sink.changed(ssrc); }) {
+      sink.changed(ssrc);
+    }
   }
 
   // The one way to the outside, once per packet and in the order of arrival: what end-to-end
@@ -353,6 +373,9 @@ template <class Handle> class Ingress {
           ++(speaker.ledger.*cause_of(opened.outcome));
         }
         return;
+      }
+      if constexpr (requires { held.handle.mark_opened(opened.epoch, opened.counter); }) {
+        held.handle.mark_opened(opened.epoch, opened.counter);
       }
       packet.offset = static_cast<std::size_t>(opened.plain.data() - held.datagram.data());
       packet.size = opened.plain.size();

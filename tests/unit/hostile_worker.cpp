@@ -131,8 +131,8 @@ int main(int argc, char** argv) {
         }
         break;
       case Misbehaviour::finishes_twice:
-        send(type_of<Output, FinishedOut>(), bytes_of(FinishedOut{d->id, 1}));
-        send(type_of<Output, FinishedOut>(), bytes_of(FinishedOut{d->id, 1}));
+        send(type_of<Output, FinishedOut>(), bytes_of(FinishedOut{d->id, 1, 0, 0}));
+        send(type_of<Output, FinishedOut>(), bytes_of(FinishedOut{d->id, 1, 0, 0}));
         break;
       case Misbehaviour::bad_ledger: {
         BatchOut batch;
