@@ -46,9 +46,10 @@ namespace {
 constexpr GstClockTime replacement_latency = 40 * GST_MSECOND;
 // Records that may be on their way to workers before a source that is not live has to wait.
 constexpr std::size_t max_queued = 512;
+// With the mask, which lamemp3enc wants to be told even for stereo.
 constexpr const char* raw_caps =
     "audio/x-raw(meta:GstDiscordSpeakerMeta), format=(string)S16LE, rate=(int)48000, "
-    "channels=(int)2, layout=(string)interleaved";
+    "channels=(int)2, channel-mask=(bitmask)0x3, layout=(string)interleaved";
 constexpr const char* rtp_caps =
     "application/x-rtp, media=(string)audio, encoding-name=(string)OPUS, clock-rate=(int)48000, "
     "payload=(int)120";
