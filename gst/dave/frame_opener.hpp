@@ -52,6 +52,7 @@ struct SenderMark {
   EpochSerial epoch = 0;
   ReplayWindow window;
   bool over = false;  // the sender has long gone on: nothing of this epoch opens any more
+  Deadline expires;   // the sender has gone on: nothing opens from then on
 };
 
 // When failures of one sender mean that the keys are wrong rather than a few frames.
@@ -83,6 +84,7 @@ class FrameOpener {
   // For a successor, which uses the same keys first: it will not open again what this one has.
   std::vector<SenderMark> marks() const;
   void restore(const std::vector<SenderMark>& marks, Time now);
+  void restore(const SenderMark& mark, Time now);
 
   std::uint64_t count(FrameOutcome outcome) const noexcept {
     return counts_[static_cast<std::size_t>(outcome)];

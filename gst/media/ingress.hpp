@@ -60,8 +60,10 @@ std::uint64_t Ledger::*cause_of(dave::FrameOutcome refusal) noexcept;
 //                                                (`skip`)
 //   void rtcp(std::size_t offset, std::size_t size, Handle&&, Time arrival);  // authentic compound
 //   void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool, Time);
-// and must not call back into the Ingress. Functions that take a sink may release packets that were
-// held. Not for two threads at once.
+// and may have `void changed(std::uint32_t ssrc)`: figures of a speaker have changed without a
+// packet of it. It must not call back into the Ingress. A `Handle` may have `mark_authentic()` and
+// `mark_opened(epoch, counter)` (see PacketStore). Functions that take a sink may release packets
+// that were held. Not for two threads at once.
 template <class Handle> class Ingress {
  public:
   explicit Ingress(const IngressConfig& config = {})
@@ -162,6 +164,11 @@ template <class Handle> class Ingress {
   // one, and asking clears it.
   std::optional<std::uint64_t> take_recovery_request(Time now) noexcept {
     return opener_.take_recovery_request(now + key_clock_);
+  }
+  // What a predecessor has opened: never opens that again. After `set_media_keys`; times in the
+  // mark are those of the keys' clock.
+  void restore_mark(const dave::SenderMark& mark, Time now) {
+    opener_.restore(mark, now + key_clock_);
   }
 
   // `arrival` is also the time now. `datagram` is decrypted in place.
@@ -306,6 +313,11 @@ template <class Handle> class Ingress {
       ++speaker->ledger.duplicate;
       return;
     }
+    // Not before: what comes twice must not make a successor refuse the first one, which may still
+    // wait here.
+    if constexpr (requires { handle.mark_authentic(); }) {
+      handle.mark_authentic();
+    }
     packet.sequence = seen.sequence;
     observe(*speaker, packet);
     Held item{packet, datagram, std::move(handle), now};
@@ -347,7 +359,14 @@ template <class Handle> class Ingress {
     held_.release(speaker.ssrc, [&](Held&& held) {
       --speaker.ledger.held;
       pass_on(speaker, std::move(held), true, now, sink);
+      changed(speaker.ssrc, sink);
     });
+  }
+
+  template <class Sink> static void changed(std::uint32_t ssrc, Sink& sink) {
+    if constexpr (requires { sink.changed(ssrc); }) {
+      sink.changed(ssrc);
+    }
   }
 
   // Has waited long enough, one way or the other.
@@ -358,6 +377,7 @@ template <class Handle> class Ingress {
     } else {
       pass_on(speaker, std::move(held), false, now, sink);
     }
+    changed(speaker.ssrc, sink);
   }
   template <class Sink, class Which>
   void settle_while(Speaker& speaker, Time now, Sink& sink, Which&& which) {
@@ -392,6 +412,9 @@ template <class Handle> class Ingress {
         return;
       }
       authentic = opened.outcome == dave::FrameOutcome::opened;
+      if constexpr (requires { held.handle.mark_opened(opened.epoch, opened.counter); }) {
+        held.handle.mark_opened(opened.epoch, opened.counter);
+      }
       packet.offset = static_cast<std::size_t>(opened.plain.data() - held.datagram.data());
       packet.size = opened.plain.size();
       packet.silence = is_silence_frame(opened.plain);
