@@ -3,6 +3,7 @@
 
 #include <glib.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
@@ -47,6 +48,8 @@ Result<std::unique_ptr<JournalWriter>, std::string> JournalWriter::create(
 
 JournalWriter::JournalWriter(RecordFile file, Settings settings)
     : file_(std::move(file)), settings_(std::move(settings)), encoder_(random_tag()) {
+  // Advisory, for whoever wants to rewrite the file; it goes with the descriptor.
+  flock(file_.fd(), LOCK_EX | LOCK_NB);
   // Signals are for the application's own threads.
   sigset_t all;
   sigset_t before;
