@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "recover/list.hpp"
 
-
 #include <glib.h>
 #include <algorithm>
 #include <cstdio>
