@@ -117,7 +117,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
       {nullptr, 0, 0, G_OPTION_ARG_NONE, nullptr, nullptr, nullptr},
   };
   GOptionContext* context =
-      g_option_context_new("JOURNAL|FOLDER - make audio files of a recording's journal");
+      g_option_context_new("JOURNAL|FOLDER - files from a journal");
   g_option_context_set_description(context, description);
   g_option_context_add_main_entries(context, entries, nullptr);
   g_option_context_add_group(context, gst_init_get_option_group());
