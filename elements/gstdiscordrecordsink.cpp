@@ -60,16 +60,45 @@ GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
                     "format = (string) S16LE, rate = (int) 48000, channels = (int) 2, "
                     "layout = (string) interleaved"));
 
-enum { PROP_LOCATION = 1, PROP_FLAT, PROP_FORMAT, PROP_BITRATE, PROP_STATS };
+enum { PROP_LOCATION = 1, PROP_FLAT, PROP_FORMAT, PROP_BITRATE, PROP_JOURNAL, PROP_STATS };
 
 GType format_get_type() {
   static const GType type = [] {
-    static const GEnumValue values[] = {{GST_DISCORD_RECORD_WAV, "WAV, 16 bit", "wav"},
-                                        {GST_DISCORD_RECORD_MP3, "MP3", "mp3"},
-                                        {0, nullptr, nullptr}};
+    static const GEnumValue values[] = {
+        {GST_DISCORD_RECORD_WAV, "WAV, 16 bit", "wav"},
+        {GST_DISCORD_RECORD_MP3, "MP3", "mp3"},
+        {GST_DISCORD_RECORD_MKA, "Matroska, all tracks in one", "mka"},
+        {0, nullptr, nullptr}};
     return g_enum_register_static("GstDiscordRecordFormat", values);
   }();
   return type;
+}
+
+RecordFormat format_of(gint value) {
+  switch (value) {
+    case GST_DISCORD_RECORD_MP3:
+      return RecordFormat::Mp3;
+    case GST_DISCORD_RECORD_MKA:
+      return RecordFormat::Mka;
+    default:
+      return RecordFormat::Wav;
+  }
+}
+
+gint nick_of(RecordFormat format) {
+  switch (format) {
+    case RecordFormat::Mp3:
+      return GST_DISCORD_RECORD_MP3;
+    case RecordFormat::Mka:
+      return GST_DISCORD_RECORD_MKA;
+    case RecordFormat::Wav:
+      break;
+  }
+  return GST_DISCORD_RECORD_WAV;
+}
+
+void mark(GstElement* element, const gchar* label, gpointer) {
+  GST_DISCORD_RECORD_SINK(element)->priv->recording.mark(label != nullptr ? label : "");
 }
 
 // --- children ---
@@ -145,11 +174,13 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* ps
       p.settings.flat = g_value_get_boolean(value) != FALSE;
       break;
     case PROP_FORMAT:
-      p.settings.format =
-          g_value_get_enum(value) == GST_DISCORD_RECORD_MP3 ? RecordFormat::Mp3 : RecordFormat::Wav;
+      p.settings.format = format_of(g_value_get_enum(value));
       break;
     case PROP_BITRATE:
       p.settings.bitrate = g_value_get_uint(value);
+      break;
+    case PROP_JOURNAL:
+      p.settings.journal = g_value_get_boolean(value) != FALSE;
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
@@ -168,11 +199,13 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
       g_value_set_boolean(value, settings.flat);
       break;
     case PROP_FORMAT:
-      g_value_set_enum(value, settings.format == RecordFormat::Mp3 ? GST_DISCORD_RECORD_MP3
-                                                                   : GST_DISCORD_RECORD_WAV);
+      g_value_set_enum(value, nick_of(settings.format));
       break;
     case PROP_BITRATE:
       g_value_set_uint(value, settings.bitrate);
+      break;
+    case PROP_JOURNAL:
+      g_value_set_boolean(value, settings.journal);
       break;
     case PROP_STATS:
       g_value_take_boxed(value, p.recording.stats());
@@ -220,6 +253,17 @@ static void gst_discord_record_sink_class_init(GstDiscordRecordSinkClass* klass)
       g_param_spec_uint("bitrate", "Bitrate",
                         "kbit/s of lossy formats (MP3 takes the steps of its standard)", 32, 320,
                         128, flags));
+  g_object_class_install_property(
+      object_class, PROP_JOURNAL,
+      g_param_spec_boolean("journal", "Journal",
+                           "Write every Opus packet to recording.journal as well, from which "
+                           "discord-recover makes any format",
+                           FALSE, flags));
+  // Notes this moment, under a label, in the journal.
+  g_signal_new_class_handler("mark", G_TYPE_FROM_CLASS(klass),
+                             static_cast<GSignalFlags>(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION),
+                             G_CALLBACK(mark), nullptr, nullptr, nullptr, G_TYPE_NONE, 1,
+                             G_TYPE_STRING);
   g_object_class_install_property(
       object_class, PROP_STATS,
       g_param_spec_boxed("stats", "Statistics", "The files being written", GST_TYPE_STRUCTURE,

@@ -7,6 +7,7 @@ G_BEGIN_DECLS
 typedef enum {
   GST_DISCORD_RECORD_WAV,
   GST_DISCORD_RECORD_MP3,
+  GST_DISCORD_RECORD_MKA,
 } GstDiscordRecordFormat;
 
 #define GST_TYPE_DISCORD_RECORD_SINK (gst_discord_record_sink_get_type())

@@ -19,6 +19,11 @@ GstElement* make(const char* factory) {
 }  // namespace
 
 std::vector<RecordBranch::Need> RecordBranch::needs(RecordFormat format) {
+  if (format == RecordFormat::Mka) {
+    return {{"appsrc", "gstreamer1.0-plugins-base"},
+            {"fdsink", "libgstreamer1.0-0"},
+            {"matroskamux", "gstreamer1.0-plugins-good"}};
+  }
   std::vector<Need> all = {{"queue", "libgstreamer1.0-0"},
                            {"fdsink", "libgstreamer1.0-0"},
                            {"fakesink", "libgstreamer1.0-0"},

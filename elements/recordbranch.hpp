@@ -12,7 +12,7 @@
 
 namespace discord {
 
-enum class RecordFormat { Wav, Mp3 };
+enum class RecordFormat { Wav, Mp3, Mka };
 
 struct BranchSettings {
   RecordFormat format = RecordFormat::Wav;

@@ -93,6 +93,10 @@ void remove_if_empty(const RecordFolder& folder) {
   rmdir(folder.path.c_str());  // refuses a folder with something in it
 }
 
+void remove_recorded_file(const RecordFolder& folder, const std::string& path) {
+  unlinkat(folder.fd.get(), path.substr(path.rfind('/') + 1).c_str(), 0);
+}
+
 Result<RecordFile, std::string> RecordFile::create(const RecordFolder& folder,
                                                    std::string_view stem,
                                                    std::string_view extension) {

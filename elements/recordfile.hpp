@@ -45,6 +45,9 @@ Result<RecordFolder, std::string> make_record_folder(const RecordFolder& parent,
 // Takes the folder away again when nothing is in it.
 void remove_if_empty(const RecordFolder& folder);
 
+// Removes a file of this folder, given with any path.
+void remove_recorded_file(const RecordFolder& folder, const std::string& path);
+
 // One file of a recording, open for reading and writing.
 class RecordFile {
  public:

@@ -2,6 +2,7 @@
 #include "elements/recording.hpp"
 
 #include "discord/gstptr.hpp"
+#include "elements/cook.hpp"
 #include "elements/ledgerstats.hpp"
 
 #include <chrono>
@@ -94,6 +95,7 @@ void Recording::close_branch(const BranchPtr& branch, bool complete) {
     Lock lock(mutex_);
     std::erase(branches_, branch);
     files_ += branch->kept() ? 1 : 0;
+    longest_ = std::max(longest_, branch->duration());
   }
   end_when_done();
 }
@@ -109,6 +111,7 @@ void Recording::end_when_done() {
     eos_sent_ = true;
     seqnum = *eos_seqnum_;
   }
+  finish_journal();
   ObjectPtr<GstPad> pad(gst_element_get_static_pad(last_sink_, "sink"));
   GstEvent* eos = gst_event_new_eos();
   gst_event_set_seqnum(eos, seqnum);
@@ -136,11 +139,18 @@ BranchSettings Recording::decide_settings() const {
   return s;
 }
 
-void Recording::add_speaker(GstPad* pad) {
+const BranchSettings& Recording::common_settings() {
   if (!branch_settings_) {
     branch_settings_ = decide_settings();
   }
-  auto branch = std::make_shared<RecordBranch>(bin_, pad, *branch_settings_);
+  return *branch_settings_;
+}
+
+void Recording::add_speaker(GstPad* pad) {
+  if (settings_.format == RecordFormat::Mka) {
+    return;  // made from the journal at the end, since matroskamux takes no track later
+  }
+  auto branch = std::make_shared<RecordBranch>(bin_, pad, common_settings());
   {
     Lock lock(mutex_);
     branches_.push_back(branch);
@@ -154,6 +164,89 @@ void Recording::stream_ended(guint32 seqnum) {
     eos_seqnum_ = seqnum;
   }
   post_job([this] { end_when_done(); });
+}
+
+// --- the journal ---
+
+bool Recording::start_journal(const RecordSettings& settings) {
+  if (!settings.journal && settings.format != RecordFormat::Mka) {
+    return true;
+  }
+  ObjectPtr<GstPad> pad(gst_element_get_static_pad(demux_, "sink"));
+  auto tap = JournalTap::create(GST_ELEMENT(bin_), pad.get(), folder_, [this] {
+    const BranchSettings& s = common_settings();
+    return JournalTap::Zero{s.zero, s.live};
+  });
+  if (!tap.ok()) {
+    GST_ELEMENT_ERROR(bin_, RESOURCE, OPEN_WRITE, ("%s", tap.error().c_str()), (nullptr));
+    return false;
+  }
+  Lock lock(mutex_);
+  journal_ = std::move(tap).value();
+  return true;
+}
+
+void Recording::finish_journal() {
+  std::shared_ptr<JournalTap> journal;
+  GstClockTime longest;
+  {
+    Lock lock(mutex_);
+    journal.swap(journal_);
+    longest = longest_;
+  }
+  if (!journal) {
+    return;
+  }
+  longest = std::max(longest, journal->length());
+  journal->finish(longest);
+  if (settings_.format == RecordFormat::Mka && longest > 0) {
+    cook(journal->path());
+  }
+}
+
+void Recording::cook(const std::string& journal) {
+  GstElement* element = GST_ELEMENT(bin_);
+  const auto progress = [element](GstProgressType type, const std::string& text) {
+    gst_element_post_message(
+        element, gst_message_new_progress(GST_OBJECT(element), type, "cook", text.c_str()));
+  };
+  progress(GST_PROGRESS_TYPE_START, "Making the Matroska file");
+  const auto cooked = cook_matroska(journal, folder_, "recording", [&](double part) {
+    progress(GST_PROGRESS_TYPE_CONTINUE,
+             "Making the Matroska file: " + std::to_string(static_cast<int>(part * 100)) + " %");
+  });
+  if (!cooked.ok()) {
+    progress(GST_PROGRESS_TYPE_ERROR, cooked.error());
+    GST_ELEMENT_WARNING(element, RESOURCE, WRITE,
+                        ("%s The journal %s is kept; discord-recover makes the file from it.",
+                         cooked.error().c_str(), journal.c_str()),
+                        (nullptr));
+    return;
+  }
+  progress(GST_PROGRESS_TYPE_COMPLETE, "The Matroska file is complete");
+  {
+    Lock lock(mutex_);
+    files_++;
+  }
+  GstStructure* s = gst_structure_new("discord-file", "path", G_TYPE_STRING, cooked->path.c_str(),
+                                      "user-id", G_TYPE_UINT64, G_GUINT64_CONSTANT(0), "ssrc",
+                                      G_TYPE_UINT, 0U, "duration", G_TYPE_UINT64, cooked->duration,
+                                      "tracks", G_TYPE_UINT, cooked->tracks, nullptr);
+  gst_element_post_message(element, gst_message_new_element(GST_OBJECT(element), s));
+  if (!settings_.journal && cooked->damaged == 0) {
+    remove_recorded_file(folder_, journal);
+  }
+}
+
+void Recording::mark(const std::string& label) {
+  std::shared_ptr<JournalTap> journal;
+  {
+    Lock lock(mutex_);
+    journal = journal_;
+  }
+  if (journal) {
+    journal->mark(label);
+  }
 }
 
 // --- messages ---
@@ -276,8 +369,12 @@ bool Recording::start(const RecordSettings& settings) {
   settings_ = settings;
   folder_ = std::move(folder).value();
   branch_settings_.reset();
+  if (!start_journal(settings)) {
+    return false;
+  }
   {
     Lock lock(mutex_);
+    longest_ = 0;
     quit_ = stopping_ = eos_sent_ = false;
     eos_seqnum_.reset();
     played_at_ = GST_CLOCK_TIME_NONE;
@@ -328,6 +425,7 @@ void Recording::stop() {
     changed_.notify_all();
   }
   g_thread_join(std::exchange(manager_, nullptr));
+  finish_journal();
   if (!settings_.flat) {
     remove_if_empty(folder_);  // nobody spoke, or there was no call at all
   }
@@ -353,6 +451,15 @@ GstStructure* Recording::stats() const {
         G_TYPE_UINT64, c.dropped.load(), nullptr));
   }
   add_list(stats, "files", rows);
+  std::shared_ptr<JournalTap> journal;
+  {
+    Lock lock(mutex_);
+    journal = journal_;
+  }
+  if (journal) {
+    StructurePtr row(journal->stats());
+    gst_structure_set(stats, "journal", GST_TYPE_STRUCTURE, row.get(), nullptr);
+  }
   return stats;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/mutex.hpp"
+#include "elements/journaltap.hpp"
 #include "elements/recordbranch.hpp"
 #include "elements/recordfile.hpp"
 
@@ -22,6 +23,7 @@ struct RecordSettings {
   bool flat = false;
   RecordFormat format = RecordFormat::Wav;
   guint bitrate = 128;
+  bool journal = false;
 };
 
 class Recording {
@@ -46,6 +48,8 @@ class Recording {
   // Streaming thread: the demux has a new pad; the stream has ended.
   void add_speaker(GstPad* pad) EXCLUDES(mutex_);
   void stream_ended(guint32 seqnum) EXCLUDES(mutex_);
+  // Any thread: notes this moment in the journal.
+  void mark(const std::string& label) EXCLUDES(mutex_);
   // Takes a message of a branch, which fails or ends alone. False: it concerns the whole and is
   // still the caller's.
   bool take_message(GstMessage* message) EXCLUDES(mutex_);
@@ -61,6 +65,10 @@ class Recording {
   void build_branch(const BranchPtr& branch) EXCLUDES(mutex_);
   void close_branch(const BranchPtr& branch, bool complete) EXCLUDES(mutex_);
   void end_when_done() EXCLUDES(mutex_);
+  bool start_journal(const RecordSettings& settings);
+  void finish_journal() EXCLUDES(mutex_);
+  void cook(const std::string& journal) EXCLUDES(mutex_);
+  const BranchSettings& common_settings() EXCLUDES(mutex_);
   BranchSettings decide_settings() const EXCLUDES(mutex_);
   BranchPtr branch_of(GstObject* object) const EXCLUDES(mutex_);
   void contain(const BranchPtr& branch, GstMessage* message) EXCLUDES(mutex_);
@@ -83,6 +91,7 @@ class Recording {
   GstClockTime played_at_ GUARDED_BY(mutex_) = GST_CLOCK_TIME_NONE;
   guint files_ GUARDED_BY(mutex_) = 0;
   guint failed_ GUARDED_BY(mutex_) = 0;
+  GstClockTime longest_ GUARDED_BY(mutex_) = 0;  // of the tracks that are complete
 
   // Written while nothing streams.
   RecordSettings settings_;
@@ -91,6 +100,8 @@ class Recording {
 
   // Streaming thread only: what the first speaker decided for all.
   std::optional<BranchSettings> branch_settings_;
+
+  std::shared_ptr<JournalTap> journal_ GUARDED_BY(mutex_);
 };
 
 }  // namespace discord

@@ -2,6 +2,7 @@
 #include "elements/voicelink.hpp"
 
 #include "base/overloaded.hpp"
+#include "discord/gstptr.hpp"
 
 #include <atomic>
 #include <utility>
@@ -66,6 +67,14 @@ void VoiceLink::post(GstStructure* structure) {
   gst_element_post_message(element_, gst_message_new_element(GST_OBJECT_CAST(element_), structure));
 }
 
+// What a recorder wants to note goes down the stream as well, out of band.
+void VoiceLink::tell(GstStructure* structure) {
+  const ObjectPtr<GstPad> src(gst_element_get_static_pad(element_, "src"));
+  gst_pad_push_event(src.get(), gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM_OOB,
+                                                     gst_structure_copy(structure)));
+  post(structure);
+}
+
 void VoiceLink::on_action(const voice::Action& action) {
   std::visit(
       Overloaded{
@@ -96,11 +105,11 @@ void VoiceLink::on_action(const voice::Action& action) {
             });
           },
           [this](const voice::UserJoined& a) {
-            post(gst_structure_new("discord-user-joined", "user-id", G_TYPE_UINT64, a.user,
+            tell(gst_structure_new("discord-user-joined", "user-id", G_TYPE_UINT64, a.user,
                                    nullptr));
           },
           [this](const voice::UserLeft& a) {
-            post(gst_structure_new("discord-user-left", "user-id", G_TYPE_UINT64, a.user, nullptr));
+            tell(gst_structure_new("discord-user-left", "user-id", G_TYPE_UINT64, a.user, nullptr));
           },
           [this](const voice::UserInfo& a) {
             GstStructure* info =
@@ -152,7 +161,7 @@ void VoiceLink::encryption_changed(const voice::EncryptionChanged& change) {
     gst_value_array_append_and_take_value(&members, &member);
   }
   gst_structure_take_value(structure, "members", &members);
-  post(structure);
+  tell(structure);
   if (std::exchange(told_version_, change.version) != 0 && change.version == 0) {
     GST_ELEMENT_INFO(element_, STREAM, DECRYPT,
                      ("This call is not end-to-end encrypted: Discord can hear it."), (nullptr));

@@ -29,6 +29,7 @@ class VoiceLink final : public net::VoiceClient::Observer {
  private:
   std::uint64_t global(voice::Generation generation) const noexcept;
   void post(GstStructure* structure);
+  void tell(GstStructure* structure);
   void encryption_changed(const voice::EncryptionChanged& change);
   void progress(const voice::Progress& progress);
   void end_progress(GstProgressType type, const std::string& text);

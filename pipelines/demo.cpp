@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The demo: a loopback Discord with people talking, our elements receiving it, a file per speaker.
-#include "demoview.hpp"
+#include "liveview.hpp"
 
 #include <gio/gio.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <gst/gst.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <clocale>
@@ -38,11 +37,11 @@ struct Demo {
   GstElement* pipeline = nullptr;
   GstElement* decoder = nullptr;
   GstElement* record = nullptr;
-  std::optional<demo::View> view;
+  std::optional<pipelines::View> view;
   std::vector<File> files;
   std::string privacy_code;
   gint64 started = 0;
-  std::size_t drawn = 0;  // lines of the table on the terminal
+  pipelines::Screen screen;
   bool terminal = isatty(STDOUT_FILENO) != 0;
   bool stopping = false;
   bool failed = false;
@@ -53,22 +52,12 @@ struct Demo {
 };
 
 void draw(Demo& d) {
-  d.view->update(d.decoder, d.record);
-  if (!d.terminal) {
+  d.view->update({nullptr, nullptr, nullptr, d.decoder, d.record});
+  if (d.terminal) {
+    d.screen.draw(d.view->table(d.elapsed()));
+  } else {
     g_print("%s\n", d.view->line(d.elapsed()).c_str());
-    return;
   }
-  std::string out = d.drawn > 0 ? "\033[" + std::to_string(d.drawn) + "A" : "";
-  std::vector<std::string> lines = d.view->table(d.elapsed());
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
-    lines = demo::fit(std::move(lines), size.ws_col, size.ws_row);
-  }
-  for (const std::string& line : lines) {
-    out += "\033[2K" + line + "\n";
-  }
-  d.drawn = lines.size();
-  g_print("%s", out.c_str());
 }
 
 gboolean on_tick(gpointer data) {
@@ -88,7 +77,7 @@ gboolean on_interrupt(gpointer data) {
   } else {
     d.stopping = true;
     g_print("Stopping; the files are being finished.\n");
-    d.drawn = 0;
+    d.screen.forget();
     gst_element_send_event(d.pipeline, gst_event_new_eos());
   }
   return G_SOURCE_CONTINUE;
@@ -109,7 +98,7 @@ void on_encryption(Demo& d, const GstStructure* s) {
   gst_structure_get_uint64(s, "epoch", &epoch);
   g_print("The call is end-to-end encrypted (epoch %" G_GUINT64_FORMAT "). Privacy code:%s\n",
           epoch, digits.c_str());
-  d.drawn = 0;
+  d.screen.forget();
 }
 
 void on_element_message(Demo& d, const GstStructure* s) {
@@ -151,7 +140,7 @@ gboolean on_bus(GstBus*, GstMessage* message, gpointer data) {
       }
       g_printerr("%s: %s\n", fatal ? "Error" : "Warning", error->message);
       g_error_free(error);
-      d.drawn = 0;
+      d.screen.forget();
       if (fatal) {
         d.failed = true;
         g_main_loop_quit(d.loop);
@@ -229,10 +218,11 @@ void print_files(Demo& d) {
     const auto row = d.view->rows().find(file.user_id);
     GStatBuf info{};
     const bool there = g_stat(file.path.c_str(), &info) == 0;
-    g_print("%-20" G_GUINT64_FORMAT " %-10s %9.2f %10s %6" G_GUINT64_FORMAT "  %s\n", file.user_id,
-            row != d.view->rows().end() ? row->second.name.c_str() : "", file.seconds,
-            there ? demo::human_bytes(static_cast<std::uint64_t>(info.st_size)).c_str() : "gone",
-            row != d.view->rows().end() ? row->second.lost : 0, file.path.c_str());
+    g_print(
+        "%-20" G_GUINT64_FORMAT " %-10s %9.2f %10s %6" G_GUINT64_FORMAT "  %s\n", file.user_id,
+        row != d.view->rows().end() ? row->second.name.c_str() : "", file.seconds,
+        there ? pipelines::human_bytes(static_cast<std::uint64_t>(info.st_size)).c_str() : "gone",
+        row != d.view->rows().end() ? row->second.lost : 0, file.path.c_str());
   }
   if (d.files.empty()) {
     g_print("Nobody spoke, so there is no file.\n");

@@ -1,0 +1,668 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "record/recorder.hpp"
+
+#include "config.h"
+#include "record/terminal.hpp"
+
+#include <gio/gunixinputstream.h>
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+namespace recorder {
+
+using namespace discord;
+using pipelines::human_bytes;
+using pipelines::human_name;
+using pipelines::human_time;
+
+namespace {
+
+constexpr guint tick_ms = 500;
+constexpr gint64 log_interval = 10 * G_USEC_PER_SEC;  // lines where no terminal is
+constexpr gint64 stats_interval = G_USEC_PER_SEC;
+
+std::string id_text(std::uint64_t id) {
+  return std::to_string(id);
+}
+
+std::string valid(const std::string& text) {
+  const GCharPtr made(g_utf8_make_valid(text.data(), static_cast<gssize>(text.size())));
+  return made.get();
+}
+
+std::uint64_t uint64(const GstStructure* s, const char* field) {
+  guint64 value = 0;
+  gst_structure_get_uint64(s, field, &value);
+  return value;
+}
+
+std::string text(const GstStructure* s, const char* field) {
+  const gchar* value = gst_structure_get_string(s, field);
+  return value != nullptr ? value : "";
+}
+
+bool has_property(GstElement* element, const char* name) {
+  return g_object_class_find_property(G_OBJECT_GET_CLASS(element), name) != nullptr;
+}
+
+// False when there is no such value.
+bool set_enum(GstElement* element, const char* property, const std::string& nick) {
+  GParamSpec* spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
+  if (spec == nullptr || !G_IS_PARAM_SPEC_ENUM(spec) ||
+      g_enum_get_value_by_nick(G_PARAM_SPEC_ENUM(spec)->enum_class, nick.c_str()) == nullptr) {
+    return false;
+  }
+  gst_util_set_object_arg(G_OBJECT(element), property, nick.c_str());
+  return true;
+}
+
+std::string nicks(GstElement* element, const char* property) {
+  GParamSpec* spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
+  std::string out;
+  if (spec != nullptr && G_IS_PARAM_SPEC_ENUM(spec)) {
+    const GEnumClass* values = G_PARAM_SPEC_ENUM(spec)->enum_class;
+    for (guint i = 0; i < values->n_values; i++) {
+      out += (i == 0 ? "" : ", ") + std::string(values->values[i].value_nick);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Recorder::Recorder(Options options)
+    : options_(std::move(options)), loop_(g_main_loop_new(nullptr, FALSE)) {
+  terminal_ = options_.output == Output::screen && isatty(STDOUT_FILENO) != 0;
+}
+
+Recorder::~Recorder() = default;
+
+double Recorder::elapsed() const {
+  return started_ == 0 ? 0.0 : static_cast<double>(g_get_monotonic_time() - started_) / 1e6;
+}
+
+pipelines::Chain Recorder::chain() const {
+  return {source_.get(), decrypt_.get(), reorder_.get(), workers_.get(), record_.get()};
+}
+
+std::uint64_t Recorder::missing() const {
+  return view_.missing() + warnings_;
+}
+
+// --- what is said ---
+
+void Recorder::say(const std::string& sentence) {
+  if (options_.output == Output::screen) {
+    g_print("%s\n", sentence.c_str());
+    screen_.forget();
+  }
+}
+
+void Recorder::event(nlohmann::json object) {
+  if (options_.output != Output::json) {
+    return;
+  }
+  object["at"] = elapsed();
+  // Whatever is inside, a line is valid JSON.
+  const std::string line =
+      object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fflush(stdout);
+}
+
+nlohmann::json Recorder::stats() const {
+  nlohmann::json speakers = nlohmann::json::array();
+  for (const auto& [user, row] : view_.rows()) {
+    nlohmann::json one = {{"user_id", id_text(user)},   {"name", valid(row.name)},
+                          {"speaking", row.speaking},   {"received", row.received},
+                          {"lost", row.lost},           {"dropped", row.dropped},
+                          {"unwritten", row.unwritten}, {"bytes", row.bytes}};
+    if (row.speaking && row.level) {
+      one["level"] = -static_cast<int>(*row.level);
+    }
+    speakers.push_back(std::move(one));
+  }
+  return {{"event", "stats"},
+          {"bytes", view_.bytes()},
+          {"missing", view_.missing()},
+          {"people", present_.size()},
+          {"speakers", std::move(speakers)}};
+}
+
+void Recorder::tick() {
+  view_.update(chain());
+  const gint64 now = g_get_monotonic_time();
+  if (terminal_) {
+    screen_.draw(view_.table(elapsed()));
+  } else if (now >= next_line_ && options_.output == Output::screen) {
+    next_line_ = now + log_interval;
+    say(view_.line(elapsed()));
+  } else if (now >= next_line_) {
+    next_line_ = now + stats_interval;
+    event(stats());
+  }
+  check_rules();
+}
+
+gboolean Recorder::on_tick(gpointer self) {
+  static_cast<Recorder*>(self)->tick();
+  return G_SOURCE_CONTINUE;
+}
+
+void Recorder::check_rules() {
+  if (stopping_) {
+    return;
+  }
+  Situation now;
+  now.seconds = elapsed();
+  now.bytes = view_.bytes();
+  now.empty_since = empty_since_;
+  if (options_.rules.min_free > 0) {
+    struct statvfs disk;
+    if (statvfs(options_.location.c_str(), &disk) == 0) {
+      now.free_bytes = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+    }
+  }
+  if (const auto reason = reason_to_stop(options_.rules, now)) {
+    stop(*reason);
+  }
+}
+
+// --- what people and programs say ---
+
+void Recorder::mark(const std::string& label) {
+  if (!record_ || started_ == 0) {
+    return;
+  }
+  const std::string name = label.empty() ? "Mark " + std::to_string(marks_ + 1) : label;
+  marks_++;
+  g_signal_emit_by_name(record_.get(), "mark", name.c_str());
+  say(human_time(elapsed()) + " " + human_name(name, 60));
+  event({{"event", "mark"}, {"label", name}});
+}
+
+void Recorder::set_name(std::uint64_t user, const std::string& name) {
+  names_[user] = name;
+  view_.set_name(user, name);
+  if (!record_) {
+    return;
+  }
+  const ObjectPtr<GstPad> sink(gst_element_get_static_pad(record_.get(), "sink"));
+  gst_pad_send_event(
+      sink.get(),
+      gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
+                           gst_structure_new("discord-user-info", "user-id", G_TYPE_UINT64,
+                                             static_cast<guint64>(user), "display-name",
+                                             G_TYPE_STRING, valid(name).c_str(), nullptr)));
+}
+
+void Recorder::obey(const Command& command) {
+  if (const auto* join = std::get_if<Join>(&command)) {
+    if (pipeline_) {
+      event({{"event", "error"}, {"text", "This recording has its call already."}});
+      return;
+    }
+    options_.credentials = join->credentials;
+    const std::vector<std::string> missing = options_.credentials.missing();
+    if (!missing.empty()) {
+      std::string all;
+      for (const std::string& name : missing) {
+        all += " " + name;
+      }
+      event({{"event", "error"}, {"text", "To join a call these are missing:" + all + "."}});
+      options_.credentials = Credentials();
+    } else if (!start()) {
+      g_main_loop_quit(loop_.get());
+    }
+  } else if (const auto* m = std::get_if<Mark>(&command)) {
+    mark(m->label);
+  } else if (const auto* name = std::get_if<Name>(&command)) {
+    set_name(name->user_id, name->name);
+  } else if (const auto* gain = std::get_if<Gain>(&command)) {
+    const guint id = record_ ? g_signal_lookup("speaker-gain", G_OBJECT_TYPE(record_.get())) : 0;
+    if (id == 0) {
+      event({{"event", "error"}, {"text", "There is no mix whose gains could be set."}});
+      return;
+    }
+    g_signal_emit(record_.get(), id, 0, static_cast<guint64>(gain->user_id), gain->gain);
+  } else if (std::holds_alternative<Stats>(command)) {
+    view_.update(chain());
+    event(stats());
+  } else {
+    stop("It was asked for.");
+  }
+}
+
+void Recorder::read_line() {
+  g_data_input_stream_read_line_async(input_.get(), G_PRIORITY_DEFAULT, cancel_.get(), on_line,
+                                      this);
+}
+
+void Recorder::on_line(GObject* source, GAsyncResult* result, gpointer data) {
+  GError* raw = nullptr;
+  gsize size = 0;
+  const GCharPtr line(
+      g_data_input_stream_read_line_finish(G_DATA_INPUT_STREAM(source), result, &size, &raw));
+  const GErrorPtr error(raw);
+  if (error && g_error_matches(error.get(), G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    return;  // the recorder may be gone
+  }
+  auto* self = static_cast<Recorder*>(data);
+  if (!line) {
+    self->stop("The program that controls the recording has ended its commands.");
+    return;
+  }
+  if (size > 0) {
+    const auto command = parse_command({line.get(), size});
+    if (command.ok()) {
+      self->obey(*command);
+    } else {
+      self->event({{"event", "error"}, {"text", command.error()}});
+    }
+  }
+  if (!self->ended_) {
+    self->read_line();
+  }
+}
+
+gboolean Recorder::on_key(gint fd, GIOCondition, gpointer data) {
+  auto* self = static_cast<Recorder*>(data);
+  char key = 0;
+  if (read(fd, &key, 1) != 1) {
+    return G_SOURCE_REMOVE;
+  }
+  if (key == 'm' || key == 'M') {
+    self->mark("");
+  } else if (key == 'q' || key == 'Q') {
+    self->stop("It was asked for.");
+  }
+  return G_SOURCE_CONTINUE;
+}
+
+gboolean Recorder::on_mark_signal(gpointer self) {
+  static_cast<Recorder*>(self)->mark("");
+  return G_SOURCE_CONTINUE;
+}
+
+gboolean Recorder::on_interrupt(gpointer data) {
+  auto* self = static_cast<Recorder*>(data);
+  if (self->stopping_) {
+    self->fail("Stopped at once, by a second signal.");
+  } else {
+    self->stop("A signal asked for it.");
+  }
+  return G_SOURCE_CONTINUE;
+}
+
+// --- what the pipeline says ---
+
+// The digits that all members of the call can compare.
+void Recorder::hear_encryption(const GstStructure* s) {
+  gint version = 0;
+  gst_structure_get_int(s, "version", &version);
+  const std::uint64_t epoch = uint64(s, "epoch");
+  const std::string code = text(s, "privacy-code");
+  view_.set_encryption(version == 0 ? "not end-to-end encrypted"
+                                    : "end-to-end encrypted, epoch " + std::to_string(epoch));
+  event({{"event", "e2ee"}, {"version", version}, {"epoch", epoch}, {"privacy_code", code}});
+  if (code.empty() || code == privacy_code_) {
+    return;
+  }
+  privacy_code_ = code;
+  std::string digits;
+  for (std::size_t i = 0; i < code.size(); i += 5) {
+    digits += " " + code.substr(i, 5);
+  }
+  say("Privacy code:" + digits);
+}
+
+void Recorder::hear_file(const GstStructure* s) {
+  File file;
+  file.path = text(s, "path");
+  file.user_id = uint64(s, "user-id");
+  file.seconds = static_cast<double>(uint64(s, "duration")) / static_cast<double>(GST_SECOND);
+  event({{"event", "file"},
+         {"path", file.path},
+         {"user_id", id_text(file.user_id)},
+         {"seconds", file.seconds}});
+  files_.push_back(std::move(file));
+}
+
+void Recorder::hear_people(const GstStructure* s) {
+  const std::uint64_t user = uint64(s, "user-id");
+  if (user == 0 || user == options_.credentials.user_id) {
+    return;
+  }
+  if (gst_structure_has_name(s, "discord-user-joined")) {
+    present_.insert(user);
+    event({{"event", "joined"}, {"user_id", id_text(user)}});
+  } else {
+    present_.erase(user);
+    event({{"event", "left"}, {"user_id", id_text(user)}});
+  }
+  if (!present_.empty()) {
+    empty_since_.reset();
+  } else if (!empty_since_) {
+    empty_since_ = elapsed();
+  }
+}
+
+void Recorder::hear_element(const GstStructure* s) {
+  const std::string name = gst_structure_get_name(s);
+  if (name == "discord-session") {
+    const std::string state = text(s, "state");
+    event({{"event", "state"}, {"state", state}, {"reason", text(s, "reason")}});
+    if (state == "connected" && started_ == 0) {
+      started_ = g_get_monotonic_time();
+      empty_since_ = present_.empty() ? std::optional(0.0) : std::nullopt;
+      say(std::string("Connected; recording. ") +
+          (keys_ ? "m marks a moment, q stops." : "Ctrl-C stops."));
+      g_timeout_add(tick_ms, on_tick, this);
+    }
+  } else if (name == "discord-e2ee") {
+    hear_encryption(s);
+  } else if (name == "discord-file") {
+    hear_file(s);
+  } else if (name == "discord-user-joined" || name == "discord-user-left") {
+    hear_people(s);
+  } else if (name == "discord-user-info") {
+    const std::string display = text(s, "display-name");
+    if (!display.empty()) {
+      view_.set_name(uint64(s, "user-id"), display);
+      names_[uint64(s, "user-id")] = display;
+    }
+  } else if (name == "discord-speaking") {
+    gboolean speaking = FALSE;
+    guint ssrc = 0;
+    gst_structure_get_boolean(s, "speaking", &speaking);
+    gst_structure_get_uint(s, "ssrc", &ssrc);
+    const std::uint64_t user = uint64(s, "user-id");
+    if (workers_) {
+      view_.set_speaking(user, speaking != FALSE);
+    }
+    event({{"event", "speaking"},
+           {"user_id", id_text(user)},
+           {"ssrc", ssrc},
+           {"speaking", speaking != FALSE}});
+  } else if (name == "discord-worker") {
+    event({{"event", "worker"}, {"what", text(s, "event")}, {"reason", text(s, "reason")}});
+  }
+}
+
+void Recorder::hear(GstMessage* message) {
+  GError* raw = nullptr;
+  switch (GST_MESSAGE_TYPE(message)) {
+    case GST_MESSAGE_EOS:
+      ended_ = true;
+      g_main_loop_quit(loop_.get());
+      break;
+    case GST_MESSAGE_ERROR: {
+      gst_message_parse_error(message, &raw, nullptr);
+      const GErrorPtr error(raw);
+      fail(error->message);
+      break;
+    }
+    case GST_MESSAGE_WARNING: {
+      gst_message_parse_warning(message, &raw, nullptr);
+      const GErrorPtr error(raw);
+      // A recorder's warning means that something is not in a file.
+      if (record_ &&
+          (GST_MESSAGE_SRC(message) == GST_OBJECT(record_.get()) ||
+           gst_object_has_as_ancestor(GST_MESSAGE_SRC(message), GST_OBJECT(record_.get())))) {
+        warnings_++;
+      }
+      g_printerr("Warning: %s\n", error->message);
+      screen_.forget();
+      event({{"event", "warning"}, {"text", valid(error->message)}});
+      break;
+    }
+    case GST_MESSAGE_INFO: {
+      gst_message_parse_info(message, &raw, nullptr);
+      const GErrorPtr error(raw);
+      say(error->message);
+      event({{"event", "info"}, {"text", valid(error->message)}});
+      break;
+    }
+    case GST_MESSAGE_PROGRESS: {
+      GstProgressType type;
+      gchar* code = nullptr;
+      gchar* sentence = nullptr;
+      gst_message_parse_progress(message, &type, &code, &sentence);
+      const GCharPtr owned_code(code);
+      const GCharPtr owned(sentence);
+      event({{"event", "progress"}, {"code", code}, {"text", valid(sentence)}});
+      if (stopping_ && type == GST_PROGRESS_TYPE_CONTINUE) {
+        say(sentence);
+      }
+      break;
+    }
+    case GST_MESSAGE_ELEMENT:
+      hear_element(gst_message_get_structure(message));
+      break;
+    default:
+      break;
+  }
+}
+
+gboolean Recorder::on_bus(GstBus*, GstMessage* message, gpointer self) {
+  static_cast<Recorder*>(self)->hear(message);
+  return TRUE;
+}
+
+// --- beginning and end ---
+
+bool Recorder::configure_source(GstElement* source) {
+  const Credentials& c = options_.credentials;
+  const std::pair<const char*, const std::string*> texts[] = {
+      {"endpoint", &c.endpoint},
+      {"session-id", &c.session_id},
+      {"token", &c.token},
+      {"token-file", &c.token_file},
+      {"bot-token-file", &c.bot_token_file},
+      {"gateway-url", &c.gateway_url},
+      {"tls-ca-file", &c.tls_ca_file},
+  };
+  for (const auto& [property, value] : texts) {
+    if (value->empty()) {
+      continue;
+    }
+    if (!has_property(source, property)) {
+      fail(std::string("This discordvoicesrc has no property ") + property + ".");
+      return false;
+    }
+    g_object_set(source, property, value->c_str(), nullptr);
+  }
+  const std::pair<const char*, std::uint64_t> ids[] = {
+      {"user-id", c.user_id}, {"guild-id", c.guild_id}, {"channel-id", c.channel_id}};
+  for (const auto& [property, value] : ids) {
+    if (value != 0) {
+      g_object_set(source, property, static_cast<guint64>(value), nullptr);
+    }
+  }
+  if (!options_.e2ee.empty() && !set_enum(source, "e2ee", options_.e2ee)) {
+    fail("--e2ee must be one of " + nicks(source, "e2ee") + ".");
+    return false;
+  }
+  return true;
+}
+
+bool Recorder::build() {
+  const std::string line =
+      std::string("discordvoicesrc name=source ! ") +
+      (options_.isolated ? "discordworkerdec name=workers"
+                         : "discorddecrypt name=decrypt ! discordreorder name=reorder") +
+      " ! discordrecordsink name=record";
+  GError* raw = nullptr;
+  GstElement* parsed = gst_parse_launch(line.c_str(), &raw);
+  const GErrorPtr error(raw);
+  if (parsed != nullptr) {
+    pipeline_.reset(GST_ELEMENT(gst_object_ref_sink(parsed)));
+  }
+  if (error || !pipeline_) {
+    fail(std::string("The pipeline cannot be made: ") + (error ? error->message : ""));
+    return false;
+  }
+  const auto find = [&](const char* name) {
+    return ObjectPtr<GstElement>(gst_bin_get_by_name(GST_BIN(pipeline_.get()), name));
+  };
+  source_ = find("source");
+  decrypt_ = find("decrypt");
+  reorder_ = find("reorder");
+  workers_ = find("workers");
+  record_ = find("record");
+  GstElement* record = record_.get();
+  g_object_set(record, "location", options_.location.c_str(), "flat", options_.flat, "journal",
+               options_.journal, nullptr);
+  if (!set_enum(record, "format", options_.format)) {
+    fail("--format must be one of " + nicks(record, "format") + ".");
+    return false;
+  }
+  if (!options_.layout.empty() && !set_enum(record, "layout", options_.layout)) {
+    fail("--layout " + options_.layout + " is not possible with this discordrecordsink.");
+    return false;
+  }
+  if (options_.bitrate > 0) {
+    g_object_set(record, "bitrate", options_.bitrate, nullptr);
+  }
+  return configure_source(source_.get());
+}
+
+bool Recorder::start() {
+  if (!build()) {
+    return false;
+  }
+  const ObjectPtr<GstBus> bus(gst_element_get_bus(pipeline_.get()));
+  gst_bus_add_watch(bus.get(), on_bus, this);
+  event({{"event", "joining"}});
+  if (gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING) == GST_STATE_CHANGE_FAILURE) {
+    failed_ = true;  // the reason is on the bus
+    return false;
+  }
+  for (const auto& [user, name] : std::map(names_)) {
+    set_name(user, name);
+  }
+  return true;
+}
+
+void Recorder::stop(const std::string& reason) {
+  if (std::exchange(stopping_, true)) {
+    return;
+  }
+  say(reason + " Finishing the files.");
+  event({{"event", "stopping"}, {"reason", reason}});
+  if (!pipeline_) {
+    ended_ = true;
+    g_main_loop_quit(loop_.get());
+    return;
+  }
+  // Before the call is joined no data flows that an EOS could follow.
+  if (!gst_element_send_event(pipeline_.get(), gst_event_new_eos()) || started_ == 0) {
+    ended_ = true;
+    g_main_loop_quit(loop_.get());
+  }
+}
+
+void Recorder::fail(const std::string& sentence) {
+  failed_ = true;
+  g_printerr("Error: %s\n", sentence.c_str());
+  screen_.forget();
+  event({{"event", "error"}, {"text", valid(sentence)}});
+  g_main_loop_quit(loop_.get());
+}
+
+void Recorder::print_result() {
+  if (options_.output != Output::screen) {
+    return;
+  }
+  std::sort(files_.begin(), files_.end(),
+            [](const File& a, const File& b) { return a.path < b.path; });
+  g_print("\n%-22s %8s %9s %6s %8s  %s\n", "speaker", "length", "size", "lost", "dropped",
+          "verdict");
+  for (const File& file : files_) {
+    const auto row = view_.rows().find(file.user_id);
+    const bool known = row != view_.rows().end() && file.user_id != 0;
+    const std::uint64_t lost = known ? row->second.lost : 0;
+    const std::uint64_t all = (known ? row->second.received : 0) + lost;
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file.path, error);
+    const std::string name = known && !row->second.name.empty() ? row->second.name
+                             : file.user_id != 0                ? id_text(file.user_id)
+                                                                : "everybody";
+    g_print("%s %8s %9s %6" G_GUINT64_FORMAT " %8" G_GUINT64_FORMAT "  %.2f%% arrived\n  %s\n",
+            human_name(name, 22).c_str(), human_time(file.seconds).c_str(),
+            error ? "gone" : human_bytes(size).c_str(), static_cast<guint64>(lost),
+            static_cast<guint64>(known ? row->second.drops() : 0),
+            all > 0 ? 100.0 * static_cast<double>(all - lost) / static_cast<double>(all) : 100.0,
+            file.path.c_str());
+  }
+  if (files_.empty()) {
+    g_print("Nobody spoke, so there is no file.\n");
+  }
+}
+
+int Recorder::finish() {
+  ended_ = true;
+  if (pipeline_) {
+    view_.update(chain());
+    if (terminal_ && started_ != 0) {
+      screen_.draw(view_.table(elapsed()));
+    }
+    gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+    // What the elements still posted, such as the last file.
+    const ObjectPtr<GstBus> bus(gst_element_get_bus(pipeline_.get()));
+    while (const MessagePtr message{gst_bus_pop(bus.get())}) {
+      hear(message.get());
+    }
+    gst_bus_remove_watch(bus.get());
+  }
+  if (started_ != 0) {
+    print_result();
+  }
+  const int status = failed_ ? exit_failed : missing() > 0 ? exit_lossy : exit_complete;
+  event({{"event", "end"},
+         {"status", status},
+         {"seconds", elapsed()},
+         {"files", files_.size()},
+         {"missing", missing()}});
+  return status;
+}
+
+int Recorder::run() {
+  g_unix_signal_add(SIGINT, on_interrupt, this);
+  g_unix_signal_add(SIGTERM, on_interrupt, this);
+  g_unix_signal_add(SIGHUP, on_interrupt, this);
+  g_unix_signal_add(SIGUSR1, on_mark_signal, this);
+  std::signal(SIGPIPE, SIG_IGN);  // whoever reads the events may leave; the recording goes on
+  std::optional<RawTerminal> raw;
+  if (options_.control) {
+    cancel_.reset(g_cancellable_new());
+    const GObjectPtr<GInputStream> in(g_unix_input_stream_new(STDIN_FILENO, FALSE));
+    input_.reset(g_data_input_stream_new(in.get()));
+    read_line();
+  } else if (options_.output == Output::screen && terminal_ && isatty(STDIN_FILENO) != 0) {
+    raw.emplace(STDIN_FILENO);
+    keys_ = true;
+    g_unix_fd_add(STDIN_FILENO, G_IO_IN, on_key, this);
+  }
+  event({{"event", "ready"}, {"version", PACKAGE_VERSION}});
+  const bool joining = !options_.credentials.empty();
+  if (!joining || start()) {
+    g_main_loop_run(loop_.get());
+  }
+  const int status = finish();
+  if (cancel_) {
+    g_cancellable_cancel(cancel_.get());
+    while (g_main_context_iteration(nullptr, FALSE) != FALSE) {
+    }
+  }
+  return status;
+}
+
+}  // namespace recorder

@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+"""discord-record and discord-recover, as people and programs run them, in a loopback call.
+
+Takes the build folder. RECORD_KILLS=100 kills so many recorders; three by default.
+"""
+import array
+import json
+import math
+import os
+import pathlib
+import random
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import wave
+
+BUILD = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build").resolve()
+RECORD = BUILD / "pipelines" / "discord-record"
+RECOVER = BUILD / "pipelines" / "discord-recover"
+LOOPBACK = BUILD / "tests" / "loopback" / "discord-loopback"
+KILLS = int(os.environ.get("RECORD_KILLS", "3"))
+PATIENCE = 60
+
+
+def tone(path, seconds, hz=440):
+    samples = array.array("h", (int(9000 * math.sin(2 * math.pi * hz * i / 48000))
+                                for i in range(int(48000 * seconds))))
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(48000)
+        out.writeframes(samples.tobytes())
+
+
+class Lines:
+    """Events of a recorder, as they come."""
+
+    def __init__(self, process):
+        self.process = process
+        self.seen = []
+
+    def wait(self, name, **fields):
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            ready, _, _ = select.select([self.process.stdout], [], [], 1)
+            if not ready:
+                continue
+            line = self.process.stdout.readline()
+            if not line:
+                break
+            event = json.loads(line)
+            self.seen.append(event)
+            if event["event"] == name and all(event.get(k) == v for k, v in fields.items()):
+                return event
+        raise AssertionError(f"no {name} {fields}; seen: {[e['event'] for e in self.seen]}")
+
+
+class Programs(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="discord-programs-"))
+        self.running = []
+
+    def tearDown(self):
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream:
+                    stream.close()
+        shutil.rmtree(self.folder)
+
+    def spawn(self, *command, **options):
+        process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, **options)
+        self.running.append(process)
+        return process
+
+    def call(self, *options, people=2):
+        """A loopback call in which everybody talks all the time; its credentials in a file."""
+        speakers = []
+        for i in range(people):
+            sound = self.folder / f"{i}.wav"
+            tone(sound, 4, 440 * (i + 1))
+            speakers.append({"name": f"P{i}", "user_id": str(500 + i), "files": [str(sound)],
+                             "start": 0, "repeat": 4, "padding": 0, "fewer_silence": 0,
+                             "silence_frames": 0})
+        (self.folder / "speakers.json").write_text(json.dumps(speakers))
+        self.loopback = self.spawn(LOOPBACK, "--quiet", "--speakers", self.folder / "speakers.json",
+                                   "--commands", *options, stdin=subprocess.PIPE)
+        ready = self.loopback.stdout.readline()
+        self.credentials = self.folder / "call.json"
+        self.credentials.write_bytes(ready)
+        return json.loads(ready)
+
+    def command(self, **what):
+        self.loopback.stdin.write(json.dumps(what).encode() + b"\n")
+        self.loopback.stdin.flush()
+
+    def record(self, *options, **popen):
+        return self.spawn(RECORD, "-c", self.credentials, "-o", self.folder / "out", "--flat",
+                          "-f", "wav", *options, **popen)
+
+    def recover(self, *arguments):
+        return subprocess.run([str(RECOVER), *(str(a) for a in arguments)], capture_output=True,
+                              text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
+
+    def lengths(self, folder):
+        found = {}
+        for path in sorted(pathlib.Path(folder).glob("*.wav")):
+            with wave.open(str(path)) as w:
+                found[path.stem] = w.getnframes() / 48000
+        return found
+
+    # --- discord-record ---
+
+    def test_ends_by_itself_with_files_of_one_length_and_a_journal(self):
+        self.call()
+        recorder = self.record("--max-duration", "2s", stderr=subprocess.PIPE)
+        out, err = recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 0, err)
+        self.assertEqual(err, b"")
+        self.assertIn(b"--max-duration", out)
+        lengths = self.lengths(self.folder / "out")
+        self.assertEqual(sorted(lengths), ["500", "501"])
+        self.assertEqual(len(set(lengths.values())), 1)
+        self.assertGreater(lengths["500"], 1.5)
+        self.assertTrue((self.folder / "out" / "recording.journal").exists())
+
+    def test_stops_cleanly_on_signals(self):
+        self.call()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            recorder = self.record("--json")
+            Lines(recorder).wait("stats")
+            recorder.send_signal(number)
+            out, _ = recorder.communicate(timeout=PATIENCE)
+            self.assertEqual(recorder.returncode, 0)
+            self.assertEqual(json.loads(out.splitlines()[-1])["event"], "end")
+            shutil.rmtree(self.folder / "out")
+
+    def test_stops_cleanly_as_the_first_process_of_a_container(self):
+        unshare = shutil.which("unshare")
+        if not unshare or subprocess.run([unshare, "--pid", "--fork", "true"],
+                                         capture_output=True).returncode != 0:
+            self.skipTest("unshare --pid is not allowed here")
+        self.call()
+        recorder = self.spawn(unshare, "--pid", "--fork", "--kill-child", RECORD, "-c",
+                              self.credentials, "-o", self.folder / "out", "--json",
+                              "--flat", "-f", "wav")
+        Lines(recorder).wait("stats")
+        child = subprocess.run(["pgrep", "-P", str(recorder.pid)], capture_output=True, text=True)
+        os.kill(int(child.stdout.split()[0]), signal.SIGTERM)
+        recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 0)
+        self.assertEqual(len(self.lengths(self.folder / "out")), 2)
+
+    def test_a_signal_marks_a_moment(self):
+        self.call()
+        recorder = self.record("--json")
+        lines = Lines(recorder)
+        lines.wait("stats")
+        recorder.send_signal(signal.SIGUSR1)
+        lines.wait("mark", label="Mark 1")
+        recorder.send_signal(signal.SIGTERM)
+        recorder.communicate(timeout=PATIENCE)
+        listed = self.recover("--list", "--json", self.folder / "out")
+        self.assertEqual([m["label"] for m in json.loads(listed.stdout)["marks"]], ["Mark 1"])
+
+    def test_ends_when_everybody_has_left(self):
+        self.call()
+        recorder = self.record("--json", "--stop-when-empty", "1s")
+        lines = Lines(recorder)
+        lines.wait("stats")
+        self.command(do="empty")
+        stopping = lines.wait("stopping")
+        self.assertIn("left", stopping["reason"])
+        recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 0)
+
+    def test_ends_when_the_files_are_large_enough_or_the_disk_is_not(self):
+        self.call()
+        for rule in (("--max-size", "100k"), ("--min-free", "1000T")):
+            recorder = self.record("--json", *rule)
+            stopping = Lines(recorder).wait("stopping")
+            self.assertIn(rule[0], stopping["reason"])
+            recorder.communicate(timeout=PATIENCE)
+            self.assertEqual(recorder.returncode, 0)
+
+    def test_the_exit_status_says_that_something_was_lost(self):
+        self.call("--loss", "20")
+        recorder = self.record("--json", "--max-duration", "2s")
+        out, _ = recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 3)
+        self.assertGreater(json.loads(out.splitlines()[-1])["missing"], 0)
+
+    def test_quiet_is_quiet(self):
+        self.call()
+        recorder = self.record("--quiet", "--max-duration", "1s", stderr=subprocess.PIPE)
+        self.assertEqual(recorder.communicate(timeout=PATIENCE), (b"", b""))
+        self.assertEqual(recorder.returncode, 0)
+
+    def test_another_program_drives_it(self):
+        ready = self.call()
+        recorder = self.spawn(RECORD, "--control", "-o", self.folder / "out", "--flat", "-f", "mka",
+                              stdin=subprocess.PIPE)
+        lines = Lines(recorder)
+        lines.wait("ready")
+
+        def do(**what):
+            recorder.stdin.write(json.dumps(what).encode() + b"\n")
+            recorder.stdin.flush()
+
+        do(do="join", endpoint=ready["endpoint"])
+        self.assertIn("session-id", lines.wait("error")["text"])
+        do(do="join", **{k: ready[k] for k in ("endpoint", "session_id", "token", "user_id",
+                                               "guild_id", "channel_id")})
+        lines.wait("speaking", user_id="500", speaking=True)
+        do(do="name", user_id="500", name="Ada ‮ <3")
+        do(do="mark", label="one")
+        lines.wait("mark", label="one")
+        do(do="nonsense")
+        lines.wait("error")
+        recorder.stdin.close()  # the end of the input is a stop
+        lines.wait("stopping")
+        self.assertEqual(lines.wait("end")["status"], 0)
+        recorder.wait(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 0)
+        listed = json.loads(self.recover("--list", "--json", self.folder / "out").stdout)
+        self.assertEqual({s["user_id"]: s["name"] for s in listed["speakers"]},
+                         {"500": "Ada ‮ <3", "501": ""})
+        self.assertEqual(len(list((self.folder / "out").glob("*.mka"))), 1)
+
+    def test_arguments_that_make_no_sense(self):
+        for arguments in ([], ["--max-size", "x"], ["--endpoint", "x"], ["stray"],
+                          ["-c", "/nonexistent"], ["--user-id", "x"]):
+            done = subprocess.run([str(RECORD), *arguments], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertNotEqual(done.stderr, "")
+
+    def test_no_server_is_an_error(self):
+        self.credentials = self.folder / "call.json"
+        self.credentials.write_text(json.dumps({
+            "endpoint": "ws://127.0.0.1:1", "session_id": "s", "token": "t", "user_id": "1",
+            "guild_id": "2", "channel_id": "3"}))
+        recorder = self.record("--quiet", stderr=subprocess.PIPE)
+        _, err = recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 1)
+        self.assertIn(b"Error", err)
+
+    def test_help_fits_a_terminal(self):
+        for program in (RECORD, RECOVER):
+            text = subprocess.run([str(program), "--help"], capture_output=True, text=True,
+                                  check=True).stdout
+            self.assertEqual([line for line in text.splitlines() if len(line) > 80], [])
+            self.assertIn("Exit status", text)
+
+    # --- discord-recover ---
+
+    def recorded(self):
+        self.call()
+        recorder = self.record("--quiet", "--max-duration", "2s")
+        recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 0)
+        return self.folder / "out" / "recording.journal"
+
+    def test_what_is_rebuilt_is_what_was_recorded(self):
+        self.recorded()
+        done = self.recover("-f", "wav", self.folder / "out")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for path in (self.folder / "out").glob("*.wav"):
+            with wave.open(str(path)) as a, \
+                    wave.open(str(self.folder / "out" / "recovered" / path.name)) as b:
+                self.assertLess(abs(a.getnframes() - b.getnframes()), 240)
+                n = min(a.getnframes(), b.getnframes())
+                self.assertEqual(a.readframes(n), b.readframes(n))
+
+    def test_one_speaker_alone(self):
+        self.recorded()
+        done = self.recover("-f", "wav", "-u", "501", "-o", self.folder / "one", self.folder / "out")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(list(self.lengths(self.folder / "one")), ["501"])
+        self.assertEqual(self.recover("-u", "9", self.folder / "out").returncode, 1)
+
+    def test_a_deleted_speaker_is_gone(self):
+        journal = self.recorded()
+        before = journal.stat().st_ino
+        self.assertEqual(self.recover("--delete-user", "501", journal).returncode, 2, "not asked")
+        self.assertEqual(self.recover("--delete-user", "7", "-y", journal).returncode, 1)
+        done = self.recover("--delete-user", "501", "-y", journal)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotEqual(journal.stat().st_ino, before)
+        self.assertEqual(journal.stat().st_mode & 0o777, 0o600)
+        self.assertEqual([p.name for p in journal.parent.glob(".*")], [])
+        listed = json.loads(self.recover("--list", "--json", journal).stdout)
+        self.assertEqual([s["user_id"] for s in listed["speakers"]], ["500"])
+
+    def test_nobody_is_deleted_from_a_journal_that_is_being_written(self):
+        self.call()
+        recorder = self.record("--json")
+        Lines(recorder).wait("stats")
+        done = self.recover("--delete-user", "501", "-y", self.folder / "out")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("still being written", done.stderr)
+        recorder.send_signal(signal.SIGTERM)
+        recorder.communicate(timeout=PATIENCE)
+
+    def test_a_damaged_journal_gives_what_is_whole(self):
+        journal = self.recorded()
+        data = bytearray(journal.read_bytes())
+        middle = len(data) // 2
+        data[middle:middle + 500] = bytes(500)
+        data[:10] = bytes(10)
+        journal.write_bytes(data)
+        listed = self.recover("--list", journal)
+        self.assertEqual(listed.returncode, 3)
+        self.assertIn("damaged", listed.stdout)
+        self.assertEqual([x for x in listed.stdout.splitlines() if len(x) > 80], [])
+        done = self.recover("-f", "wav", journal)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertEqual(len(self.lengths(self.folder / "out" / "recovered")), 2)
+
+    def test_what_is_no_journal_is_refused(self):
+        (self.folder / "x").write_bytes(b"not a journal" * 100)
+        for path in (self.folder / "x", self.folder / "none", self.folder):
+            self.assertEqual(self.recover(path).returncode, 1)
+        self.assertEqual(self.recover("-f", "aiff", self.recorded()).returncode, 2)
+
+    def test_a_killed_recording_has_its_right_length(self):
+        seed = int(os.environ.get("RECORD_KILL_SEED", "1"))
+        dice = random.Random(seed)
+        worst = 0
+        for kill in range(KILLS):
+            self.call(people=1)  # the session of one that was killed is not given to another
+            recorder = self.record("--json")
+            Lines(recorder).wait("speaking", user_id="500", speaking=True)
+            spoke = time.monotonic()
+            time.sleep(dice.uniform(0.2, 3))
+            recorder.kill()
+            truth = time.monotonic() - spoke
+            recorder.wait()
+            listed = self.recover("--list", "--json", self.folder / "out")
+            self.assertIn(listed.returncode, (0, 3), listed.stderr)
+            report = json.loads(listed.stdout)
+            self.assertFalse(report["ended"])
+            speaker = report["speakers"][0]
+            short = truth - (speaker["end"] - speaker["first"])
+            worst = max(worst, short)
+            self.assertLess(short, 0.3, f"kill {kill}, seed {seed}")
+            self.assertGreater(short, -0.3, f"kill {kill}, seed {seed}")
+            done = self.recover("-f", "wav", "-o", self.folder / "wav", self.folder / "out")
+            self.assertIn(done.returncode, (0, 3), done.stderr)
+            self.assertAlmostEqual(self.lengths(self.folder / "wav")["500"], report["seconds"],
+                                   delta=0.003)
+            shutil.rmtree(self.folder / "out")
+            shutil.rmtree(self.folder / "wav")
+            self.loopback.kill()
+        print(f"{KILLS} kills, at most {worst * 1000:.0f} ms short", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    result = unittest.main(exit=False, verbosity=2).result
+    sys.exit(0 if result.wasSuccessful() else 1)
