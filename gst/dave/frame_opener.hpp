@@ -35,6 +35,15 @@ struct OpenedFrame {
   std::uint64_t counter = 0;  // `opened`: the sender's count of frames in that epoch
 
   bool deliverable() const noexcept { return outcome <= FrameOutcome::passthrough; }
+  // May open once its user or a key is known.
+  bool lacks_key() const noexcept {
+    return outcome == FrameOutcome::no_user || outcome == FrameOutcome::no_key;
+  }
+  // No key that is known has made it; one of an epoch that is still to come may have.
+  bool unauthentic() const noexcept {
+    return outcome == FrameOutcome::bad_tag || outcome == FrameOutcome::too_far ||
+           outcome == FrameOutcome::expired;
+  }
 };
 
 // What one sender has been heard with in one epoch, for a successor.

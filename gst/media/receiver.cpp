@@ -433,14 +433,17 @@ void Receiver::announce_hole(const Placement& placement, std::uint64_t packets,
 
 void Receiver::touch(std::uint32_t ssrc) {
   const auto it = tracks_.find(ssrc);
-  if (it != tracks_.end()) {
-    if (!std::exchange(it->second->touched, true)) {
-      touched_.push_back(ssrc);
-    }
-  } else if (std::find(touched_rows_.begin(), touched_rows_.end(), ssrc) == touched_rows_.end()) {
-    touched_rows_.push_back(ssrc);
-    touched_.push_back(ssrc);
+  if (it != tracks_.end() && std::exchange(it->second->touched, true)) {
+    return;
   }
+  // Without a track, or touched before it had one.
+  if (std::find(touched_rows_.begin(), touched_rows_.end(), ssrc) != touched_rows_.end()) {
+    return;
+  }
+  if (it == tracks_.end()) {
+    touched_rows_.push_back(ssrc);
+  }
+  touched_.push_back(ssrc);
 }
 
 void Receiver::clear_touched() noexcept {
