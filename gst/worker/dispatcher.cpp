@@ -21,6 +21,8 @@ constexpr unsigned poison_packets = 3;
 constexpr Duration poison_period = 10s;
 constexpr Duration mute_time = 1s;
 constexpr std::size_t max_poison = 1024;
+// The kernel's killer of processes that take too much memory looks like anybody's SIGKILL.
+constexpr unsigned max_futile = 5;
 
 Duration back_off(unsigned in_a_row) noexcept {
   return in_a_row <= 2 ? 0ms : std::min<Duration>(5ms * (1 << std::min(in_a_row - 3, 8U)), 1000ms);
@@ -289,6 +291,9 @@ void Pool::lost(std::size_t index, const std::string& why, bool blamed, Monotoni
     lane.blamed_in_a_row = 0;
   }
   const std::uint64_t suspect = lane.lose();
+  // Killed from outside again and again before anything was done: it is what it does.
+  blamed = blamed || (++lane.futile >= max_futile && suspect != 0);
+  event.blamed = blamed;
   ++restarts_;
   event.packets_again = lane.open_packets();
   if (blamed) {

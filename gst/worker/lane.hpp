@@ -99,6 +99,7 @@ class Lane {
 
   bool leaving = false;          // it has been told to
   unsigned blamed_in_a_row = 0;  // deaths without a long good time between
+  unsigned futile = 0;           // deaths without a datagram finished between
   Monotonic not_before{};        // of the next start
   Monotonic started{};
   std::size_t pinned = 0;

@@ -19,6 +19,7 @@ Monotonic clock_now() {
 }
 
 constexpr std::size_t max_pins = 16384;
+constexpr std::size_t max_claims = 1024;
 
 }  // namespace
 
@@ -119,6 +120,7 @@ void Pool::forget_all(Time now) {
   settings_.now = std::max(settings_.now, now);
   settings_.users.clear();
   pins_.clear();
+  claims_.clear();
   poison_.clear();
   for (const auto& lane : lanes_) {
     lane->pinned = 0;
@@ -148,19 +150,35 @@ void Pool::set_times(Duration hold_time, Duration latency) {
   }
 }
 
-// Where an SSRC goes: pinned ones to their lane; an announced one to the least loaded; anything
-// else by its number, without an entry until a worker has authenticated it.
-std::size_t Pool::lane_for(std::uint32_t ssrc) {
+// Where an SSRC goes: pinned ones to their lane, anything else to the least loaded. An SSRC that
+// nobody has authenticated is only a claim: a bounded number is remembered, so that the packets of
+// one stay together; those beyond go by their number. RTCP claims nothing.
+std::size_t Pool::lane_for(std::uint32_t ssrc, bool claims_a_speaker) {
   const auto pinned = pins_.find(ssrc);
   if (pinned != pins_.end()) {
     return pinned->second;
   }
+  const auto claimed = claims_.find(ssrc);
+  if (claimed != claims_.end()) {
+    return claimed->second;
+  }
   if (lanes_.empty()) {
     lanes_.push_back(std::make_unique<Lane>(settings_));
   }
-  if (!settings_.users.contains(ssrc)) {
+  if (settings_.users.contains(ssrc)) {
+    return least_loaded();
+  }
+  if (!claims_a_speaker || claims_.size() >= max_claims) {
     return ssrc * std::size_t{2654435761} % lanes_.size();
   }
+  const std::size_t lane = least_loaded();
+  claims_.emplace(ssrc, lane);
+  ++lanes_[lane]->pinned;
+  return lane;
+}
+
+// Another one is begun when all have their share.
+std::size_t Pool::least_loaded() {
   const auto least =
       std::min_element(lanes_.begin(), lanes_.end(),
                        [](const auto& a, const auto& b) { return a->pinned < b->pinned; });
@@ -172,16 +190,27 @@ std::size_t Pool::lane_for(std::uint32_t ssrc) {
 }
 
 void Pool::pin(std::uint32_t ssrc, std::size_t lane) {
-  if (pins_.size() < max_pins && pins_.emplace(ssrc, lane).second) {
+  if (pins_.contains(ssrc)) {
+    return;
+  }
+  const auto claimed = claims_.find(ssrc);
+  if (claimed != claims_.end()) {
+    --lanes_[claimed->second]->pinned;
+    claims_.erase(claimed);
+  }
+  if (pins_.size() < max_pins) {
+    pins_.emplace(ssrc, lane);
     ++lanes_[lane]->pinned;
   }
 }
 
 void Pool::unpin(std::uint32_t ssrc) {
-  const auto it = pins_.find(ssrc);
-  if (it != pins_.end()) {
-    --lanes_[it->second]->pinned;
-    pins_.erase(it);
+  for (auto* table : {&pins_, &claims_}) {
+    const auto it = table->find(ssrc);
+    if (it != table->end()) {
+      --lanes_[it->second]->pinned;
+      table->erase(it);
+    }
   }
 }
 
@@ -206,7 +235,7 @@ void Pool::push(ByteSpan datagram, Time arrival) {
         return;
       }
     }
-    Lane& lane = *lanes_[lane_for(ssrc)];
+    Lane& lane = *lanes_[lane_for(ssrc, !rtcp)];
     if (datagram.size() > max_datagram || !lane.push(datagram, ssrc, arrival)) {
       ++ring_full_;
       return;

@@ -112,7 +112,8 @@ class Pool {
   void fail(const std::string& reason) REQUIRES(mutex_);
   void deliver_events() EXCLUDES(mutex_);
   Monotonic next_check(Monotonic now) const REQUIRES(mutex_);
-  std::size_t lane_for(std::uint32_t ssrc) REQUIRES(mutex_);
+  std::size_t lane_for(std::uint32_t ssrc, bool claims_a_speaker = true) REQUIRES(mutex_);
+  std::size_t least_loaded() REQUIRES(mutex_);
   void pin(std::uint32_t ssrc, std::size_t lane) REQUIRES(mutex_);
   void unpin(std::uint32_t ssrc) REQUIRES(mutex_);
   void forget(std::uint32_t ssrc) REQUIRES(mutex_);
@@ -127,6 +128,8 @@ class Pool {
   CallSettings settings_ GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Lane>> lanes_ GUARDED_BY(mutex_);  // grows up to max_workers
   std::unordered_map<std::uint32_t, std::size_t> pins_ GUARDED_BY(mutex_);
+  // Where SSRCs were sent that nobody has announced or authenticated yet; bounded.
+  std::unordered_map<std::uint32_t, std::size_t> claims_ GUARDED_BY(mutex_);
   std::unordered_map<std::uint32_t, Poison> poison_ GUARDED_BY(mutex_);
   std::deque<Monotonic> blamed_ GUARDED_BY(mutex_);
   std::uint64_t ring_full_ GUARDED_BY(mutex_) = 0;

@@ -1,182 +1,12 @@
 // The pool with real worker processes, against one receiver in this process on the same packets.
-#include "hostile_worker.hpp"
-#include "receiver_rig.hpp"
-#include "worker/pool.hpp"
+#include "pool_rig.hpp"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
-#include <cstdlib>
 #include <fstream>
 
 using namespace discord;
 using namespace discord::worker;
 using namespace discord::rig;
-
-namespace {
-
-constexpr std::uint64_t user_of(std::uint32_t ssrc) {
-  return 500000 + ssrc;
-}
-
-class Watcher final : public PoolObserver {
- public:
-  void frame(const DecodedFrame& f) override {
-    Lock lock(mutex_);
-    tracks_[f.ssrc].push_back(copy(f));
-    changed_.notify_all();
-  }
-  void speaking(std::uint32_t ssrc, std::uint64_t, bool on, Time when) override {
-    Lock lock(mutex_);
-    said_[ssrc] += (on ? "+" : "-") + std::to_string(to_ns(when) / 1000000);
-  }
-  void rtcp(ByteSpan, Time) override {}
-  void deadline(Deadline) override {}
-  void event(const WorkerEvent& event) override {
-    Lock lock(mutex_);
-    events_.push_back(event);
-    changed_.notify_all();
-  }
-  void failed(const std::string& reason) override {
-    Lock lock(mutex_);
-    failure_ = reason;
-    changed_.notify_all();
-  }
-
-  Tracks tracks() {
-    Lock lock(mutex_);
-    return tracks_;
-  }
-  std::map<std::uint32_t, std::string> said() {
-    Lock lock(mutex_);
-    return said_;
-  }
-  std::string failure() {
-    Lock lock(mutex_);
-    return failure_;
-  }
-  std::size_t count(WorkerEvent::What what) {
-    Lock lock(mutex_);
-    return count_locked(what);
-  }
-  std::vector<WorkerEvent> events() {
-    Lock lock(mutex_);
-    return events_;
-  }
-  // Waits for so many events of a kind, or for failure.
-  bool wait_for(WorkerEvent::What what, std::size_t n) {
-    Lock lock(mutex_);
-    return changed_.wait_for(lock.native(), 20s,
-                             [&] { return count_locked(what) >= n || !failure_.empty(); });
-  }
-  bool wait_for_failure() {
-    Lock lock(mutex_);
-    return changed_.wait_for(lock.native(), 20s, [&] { return !failure_.empty(); });
-  }
-  bool wait_for_frames(std::size_t n) {
-    Lock lock(mutex_);
-    return changed_.wait_for(lock.native(), 20s, [&] {
-      std::size_t have = 0;
-      for (const auto& [ssrc, frames] : tracks_) {
-        have += frames.size();
-      }
-      return have >= n;
-    });
-  }
-
- private:
-  std::size_t count_locked(WorkerEvent::What what) {
-    return static_cast<std::size_t>(std::count_if(
-        events_.begin(), events_.end(), [&](const WorkerEvent& e) { return e.what == what; }));
-  }
-  Mutex mutex_;
-  std::condition_variable changed_;
-  Tracks tracks_;
-  std::map<std::uint32_t, std::string> said_;
-  std::vector<WorkerEvent> events_;
-  std::string failure_;
-};
-
-PoolConfig config(unsigned workers = 1) {
-  PoolConfig out;
-  out.program = find_program();
-  out.max_workers = workers;
-  out.worker_timeout = 5s;  // a busy machine is not a stuck worker
-  return out;
-}
-PoolConfig hostile(Misbehaviour how) {
-  PoolConfig out = config();
-  const char* program = std::getenv("HOSTILE_WORKER");
-  out.program = program != nullptr ? program : "";
-  out.uid = static_cast<uid_t>(how);
-  out.worker_timeout = 100ms;
-  return out;
-}
-
-void announce(Pool& pool, std::size_t speakers) {
-  for (std::uint32_t s = 0; s < speakers; ++s) {
-    pool.map_user(1000 + s, user_of(1000 + s), Time{});
-  }
-}
-
-// What one receiver makes of it, with the same users.
-Received reference(const std::vector<OnWire>& datagrams, std::size_t speakers,
-                   media::ReceiverConfig receiver_config = {}) {
-  Received out;
-  media::Receiver receiver(receiver_config);
-  for (std::uint32_t s = 0; s < speakers; ++s) {
-    receiver.map_user(1000 + s, user_of(1000 + s), Time{}, out.out);
-  }
-  receiver.set_key(1, mode, key(), Time{}, out.out);
-  for (const OnWire& d : datagrams) {
-    receiver.push(d.bytes, 1, d.arrival, out.out);
-    receiver.clear_finished();
-  }
-  receiver.drain(datagrams.back().arrival, out.out);
-  out.ledger = receiver.ledger();
-  return out;
-}
-
-void expect_same(Tracks a, Tracks b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (auto& [ssrc, frames] : a) {
-    ASSERT_EQ(frames.size(), b[ssrc].size()) << ssrc;
-    for (std::size_t i = 0; i < frames.size(); ++i) {
-      ASSERT_TRUE(frames[i] == b[ssrc][i]) << ssrc << " frame " << i;
-    }
-  }
-}
-// The same frames at the same places, whatever they sound like.
-void expect_same_places(Tracks a, Tracks b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (auto& [ssrc, frames] : a) {
-    ASSERT_EQ(frames.size(), b[ssrc].size()) << ssrc;
-    for (std::size_t i = 0; i < frames.size(); ++i) {
-      ASSERT_EQ(frames[i].sample, b[ssrc][i].sample) << ssrc << " frame " << i;
-      ASSERT_EQ(frames[i].kind, b[ssrc][i].kind) << ssrc << " frame " << i;
-      ASSERT_EQ(frames[i].opus, b[ssrc][i].opus) << ssrc << " frame " << i;
-      ASSERT_EQ(frames[i].user_id, b[ssrc][i].user_id);
-    }
-  }
-}
-
-class PidWatch {
- public:
-  explicit PidWatch(pid_t pid) : fd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {}
-  ~PidWatch() { close(fd_); }
-  bool gone_within(int ms) const {
-    pollfd p{fd_, POLLIN, 0};
-    return fd_ < 0 || poll(&p, 1, ms) > 0;
-  }
-
- private:
-  int fd_;
-};
-
-}  // namespace
 
 TEST(WorkerPool, SameAsInThisProcessForEveryWeather) {
   for (const Weather& weather :
@@ -512,26 +342,6 @@ class Hostile : public testing::Test {
   }
 };
 
-// Twenty packets of two speakers; packet 10 of the first is poisoned.
-std::vector<OnWire> poisoned() {
-  Sealer sealer;
-  std::vector<OnWire> out;
-  Voice one(1), two(2);
-  for (int i = 0; i < 20; ++i) {
-    const Time at = time_from_ns(1000000000) + i * 20ms;
-    Bytes a = one.packet();
-    const Bytes b = two.packet();
-    if (i == 10) {
-      std::copy_n("POISON", 6, a.end() - 6);
-    }
-    out.push_back(sealer.seal(1000, static_cast<std::uint16_t>(i),
-                              static_cast<std::uint32_t>(i * 960), a, at));
-    out.push_back(sealer.seal(1001, static_cast<std::uint16_t>(i),
-                              static_cast<std::uint32_t>(i * 960), b, at));
-  }
-  return out;
-}
-
 }  // namespace
 
 TEST_F(Hostile, PacketThatKillsTwiceIsConcealedAndSkipped) {
@@ -586,6 +396,44 @@ TEST_F(Hostile, SpeakerWhosePacketsKeepKillingIsMuted) {
   pool.drain(Time{});
   EXPECT_EQ(pool.ledger().skipped, 4u);
   EXPECT_EQ(pool.ledger().played, 1u);
+}
+
+// A packet that is harmless after others and deadly as the first: only a successor, which hears the
+// last 25 again, dies of it, before it has anything to do.
+TEST_F(Hostile, PacketThatKillsOnlyWhenItIsHeardAgainDoesNotEndTheCall) {
+  Sealer sealer;
+  Watcher watcher;
+  Pool pool(hostile(Misbehaviour::dies_of_poison), watcher);
+  announce(pool, 2);
+  pool.set_key(1, mode, key(), Time{});
+  Voice voices[2] = {Voice(1), Voice(2)};
+  const auto say = [&](int i) {
+    const Time at = time_from_ns(1000000000) + i * 20ms;
+    for (std::uint32_t s = 0; s < 2; ++s) {
+      Bytes packet = voices[s].packet();
+      if (s == 0 && i == 5) {
+        std::copy_n("FRESH!", 6, packet.end() - 6);
+      }
+      pool.push(sealer
+                    .seal(1000 + s, static_cast<std::uint16_t>(i),
+                          static_cast<std::uint32_t>(i * 960), packet, at)
+                    .bytes,
+                at);
+    }
+    pool.drain(at);
+  };
+  for (int i = 0; i < 30; ++i) {  // the last 25 of them begin with number 5
+    say(i);
+  }
+  kill(pool.pids().at(0), SIGKILL);
+  ASSERT_TRUE(watcher.wait_for(WorkerEvent::What::lost, 1));
+  for (int i = 30; i < 40; ++i) {
+    say(i);
+  }
+  EXPECT_EQ(watcher.failure(), "");
+  EXPECT_EQ(watcher.count(WorkerEvent::What::lost), 2u);
+  EXPECT_EQ(pool.ledger().played, 80u);
+  EXPECT_EQ(pool.ledger().skipped, 0u);
 }
 
 TEST_F(Hostile, NoAnswerOfAnyKindHarmsTheParent) {
