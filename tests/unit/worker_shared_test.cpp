@@ -1,6 +1,6 @@
 // Sessions that share workers by name.
 #include "e2ee_rig.hpp"
-#include "worker_rig.hpp"
+#include "pool_rig.hpp"
 
 #include <signal.h>
 
