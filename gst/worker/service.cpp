@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace discord::worker {
 
@@ -138,6 +139,13 @@ bool Service::step() {
     reader_.pop();
     reader_.release();
     ++inputs_;
+    if (std::exchange(drained_, false)) {
+      // Counted by then, so that whoever waited for it finds nothing on its way.
+      end_batch();
+      write(Drained{});
+      publish();
+      break;
+    }
     if (++in_batch_ >= batch_inputs) {
       break;
     }
@@ -211,9 +219,7 @@ bool Service::apply(const Record& record) {
     receiver.warm_up(w->ssrc, w->opus);
   } else if (const auto* n = std::get_if<Drain>(&input.value())) {
     receiver.drain(time_from_ns(n->now), *this);
-    end_batch();
-    write(Drained{});
-    publish();
+    drained_ = true;
   }
   out_.working_on.store(0, std::memory_order_relaxed);
   return true;

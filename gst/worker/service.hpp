@@ -71,6 +71,7 @@ class Service final : private media::ReceiverSink {
   unsigned in_batch_ = 0;
   std::uint32_t rung_for_ = 0;  // the dispatcher's nap we have rung for
   bool leaving_ = false;
+  bool drained_ = false;  // to be said when it has been counted
   bool broken_ = false;
 };
 
