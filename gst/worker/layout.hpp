@@ -9,7 +9,7 @@
 //   output memfd, written by the worker
 //     page 0   OutputHeader    head of the output ring, tail of the input ring, what it works on
 //     page 1…  output ring     1 MiB of records: frames, checkpoints
-//   doorbell                   an eventfd of the set of workers: the worker rings it when the dispatcher
+//   doorbell                   an eventfd: the worker rings it when the dispatcher
 //   sleeps
 //
 // Each side writes only its own memfd, so a worker that has been taken over can change neither a
