@@ -90,7 +90,7 @@ bool DecodeOutput::take(Item& item) {
   }
   item = std::move(items_.front());
   items_.pop_front();
-  if (items_.size() == max_waiting - 1) {
+  if (items_.size() == max_waiting - 1 || items_.size() == max_waiting / 2 - 1) {
     changed_.notify_all();
   }
   return true;
@@ -113,6 +113,11 @@ void DecodeOutput::wait_until(const std::function<bool()>& ready) {
     Lock lock(mutex_);
     changed_.wait(lock.native(), [&] { return flushing_ || batches_ != seen; });
   }
+}
+
+void DecodeOutput::wait_for_room() {
+  Lock lock(mutex_);
+  changed_.wait(lock.native(), [this] { return flushing_ || items_.size() < max_waiting / 2; });
 }
 
 std::uint64_t DecodeOutput::dropped() const {

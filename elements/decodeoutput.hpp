@@ -38,6 +38,9 @@ class DecodeOutput final : public worker::PoolObserver {
   bool take(Item& item) EXCLUDES(mutex_);
   // Waits until `ready`, which is asked again after every batch of frames, or until flushing.
   void wait_until(const std::function<bool()>& ready) EXCLUDES(mutex_);
+  // Waits until half of what may wait has gone, or until flushing: so that whoever decodes, maybe
+  // for others as well, need not.
+  void wait_for_room() EXCLUDES(mutex_);
   std::uint64_t dropped() const EXCLUDES(mutex_);
 
   void frame(const media::DecodedFrame& frame) override;

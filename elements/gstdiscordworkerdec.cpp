@@ -281,6 +281,7 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
     }
   } else {
     output.wait_until([&] { return e->queued() < max_queued; });
+    output.wait_for_room();
   }
   return flow;
 }

@@ -28,6 +28,7 @@ enum Index : guint {
   decode,
   require_sandbox,
   isolation,
+  pool,
 };
 
 }  // namespace
@@ -78,6 +79,12 @@ void WorkerSettings::install(GObjectClass* object_class, guint first) {
       object_class, first + Index::isolation,
       g_param_spec_enum("isolation", "Isolation", "Where packets are decrypted and decoded",
                         GST_TYPE_DISCORD_ISOLATION, standard.isolation, ready));
+  g_object_class_install_property(
+      object_class, first + Index::pool,
+      g_param_spec_string("pool", "Pool",
+                          "Elements of one name share workers; empty: workers of its own, which "
+                          "know no other call's keys",
+                          nullptr, ready));
 }
 
 bool WorkerSettings::set(guint index, const GValue* value) {
@@ -112,6 +119,11 @@ bool WorkerSettings::set(guint index, const GValue* value) {
     case Index::isolation:
       isolation = static_cast<GstDiscordIsolation>(g_value_get_enum(value));
       return true;
+    case Index::pool: {
+      const gchar* name = g_value_get_string(value);
+      pool = name != nullptr ? name : "";
+      return true;
+    }
     default:
       return false;
   }
@@ -149,6 +161,9 @@ bool WorkerSettings::get(guint index, GValue* value) const {
     case Index::isolation:
       g_value_set_enum(value, isolation);
       return true;
+    case Index::pool:
+      g_value_set_string(value, pool.c_str());
+      return true;
     default:
       return false;
   }
@@ -166,6 +181,7 @@ worker::PoolConfig WorkerSettings::pool_config() const {
   out.worker_timeout = std::chrono::milliseconds(worker_timeout);
   out.max_restarts = max_restarts;
   out.require_sandbox = require_sandbox;
+  out.name = pool;
   return out;
 }
 

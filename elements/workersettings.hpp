@@ -25,11 +25,12 @@ struct WorkerSettings {
   guint idle_timeout = 30000;
   guint worker_timeout = 500;
   guint max_restarts = 30;
+  std::string pool;  // empty: workers of its own
   bool decode = true;
   bool require_sandbox = false;
   GstDiscordIsolation isolation = GST_DISCORD_ISOLATION_PROCESS;
 
-  static constexpr guint property_count = 10;
+  static constexpr guint property_count = 11;
   // Installs them under `first` and the numbers behind it.
   static void install(GObjectClass* object_class, guint first);
   // `index` counts from 0 in the same order; false when there is no such property.

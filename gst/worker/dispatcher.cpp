@@ -1,5 +1,6 @@
-// The pool's one thread: reads what workers publish, starts them, watches them, replaces them.
-#include "worker/pool.hpp"
+// The one thread of a set of workers: reads what they publish, starts them, watches them, replaces
+// them.
+#include "worker/worker_set.hpp"
 
 #include <poll.h>
 #include <unistd.h>
@@ -21,14 +22,21 @@ constexpr unsigned poison_packets = 3;
 constexpr Duration poison_period = 10s;
 constexpr Duration mute_time = 1s;
 constexpr std::size_t max_poison = 1024;
+// The kernel's killer of processes that take too much memory looks like anybody's SIGKILL.
+constexpr unsigned max_futile = 5;
 
 Duration back_off(unsigned in_a_row) noexcept {
   return in_a_row <= 2 ? 0ms : std::min<Duration>(5ms * (1 << std::min(in_a_row - 3, 8U)), 1000ms);
 }
 
+bool has_ended(const WorkerProcess& worker) noexcept {
+  pollfd ended{worker.pidfd(), POLLIN, 0};
+  return poll(&ended, 1, 0) > 0;
+}
+
 }  // namespace
 
-void Pool::run() {
+void WorkerSet::run() {
   for (;;) {
     read_all();
     const Monotonic now = clock_now();
@@ -36,7 +44,7 @@ void Pool::run() {
     deliver_events();
     Monotonic until;
     {
-      Lock lock(mutex_);
+      Lock lock(mutex);
       if (stopping_) {
         break;
       }
@@ -44,44 +52,45 @@ void Pool::run() {
     }
     sleep(until);
   }
-  Lock lock(mutex_);
-  for (const auto& lane : lanes_) {
-    lane->lose();
-  }
+  Lock lock(mutex);
+  slots_.clear();
   spare_.reset();
 }
 
-std::unique_ptr<WorkerProcess> Pool::spawn(std::string& problem) {
-  SpawnSettings settings{config_.program, config_.uid, doorbell_.get()};
-  auto worker = WorkerProcess::spawn(settings, problem);
-  if (worker) {
+std::shared_ptr<WorkerProcess> WorkerSet::spawn(std::string& problem) {
+  const bool own = place_count_ == 1;
+  SpawnSettings settings{config_.program, config_.uid, doorbell_.get(), place_count_};
+  std::shared_ptr<WorkerProcess> worker = WorkerProcess::spawn(settings, problem);
+  if (worker && own) {
+    // So that a spare has made everything before there is anything to do.
     const Configure configure = configure_of(config_.receiver);
     const ByteSpan bytes = bytes_of(configure);
-    const MutableByteSpan to = worker->input().reserve(type_of<Input, Configure>(), bytes.size());
+    RingWriter& input = worker->channel(0).input();
+    const MutableByteSpan to = input.reserve(type_of<Input, Configure>(), bytes.size());
     std::copy(bytes.begin(), bytes.end(), to.begin());
-    worker->input().publish();
+    input.publish();
     worker->wake();
   }
   return worker;
 }
 
-bool Pool::any_news() {
-  return wanted_ || stopping_ || std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
-           return lane->running() && lane->worker()->output().news();
+bool WorkerSet::any_news() {
+  return wanted_ || stopping_ || std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) {
+           return slot.worker && slot.worker->news();
          });
 }
 
 // Until a worker rings, one ends, or `until`.
-void Pool::sleep(Monotonic until) {
+void WorkerSet::sleep(Monotonic until) {
   std::vector<pollfd> fds{{doorbell_.get(), POLLIN, 0}};
   bool news = false;
   {
-    Lock lock(mutex_);
+    Lock lock(mutex);
     ++nap_;  // odd: ring, please
-    for (const auto& lane : lanes_) {
-      if (lane->running()) {
-        lane->worker()->set_nap(nap_);
-        fds.push_back({lane->worker()->pidfd(), POLLIN, 0});
+    for (const Slot& slot : slots_) {
+      if (slot.worker) {
+        slot.worker->set_nap(nap_);
+        fds.push_back({slot.worker->pidfd(), POLLIN, 0});
       }
     }
     // Either we see what was published, or the publisher sees that we nap (see `Sleeper`).
@@ -98,20 +107,20 @@ void Pool::sleep(Monotonic until) {
   }
   std::uint64_t rings = 0;
   [[maybe_unused]] const auto got = ::read(doorbell_.get(), &rings, sizeof rings);
-  Lock lock(mutex_);
+  Lock lock(mutex);
   ++nap_;
-  for (const auto& lane : lanes_) {
-    if (lane->running()) {
-      lane->worker()->set_nap(nap_);
+  for (const Slot& slot : slots_) {
+    if (slot.worker) {
+      slot.worker->set_nap(nap_);
     }
   }
 }
 
-void Pool::read_all() {
+void WorkerSet::read_all() {
   std::size_t count = 0;
   {
-    Lock lock(mutex_);
-    count = lanes_.size();
+    Lock lock(mutex);
+    count = slots_.size();
   }
   for (std::size_t i = 0; i < count; ++i) {
     read(i);
@@ -119,20 +128,47 @@ void Pool::read_all() {
 }
 
 // Only this thread ever takes a worker away, so between the locks it is still there.
-void Pool::read(std::size_t index) {
-  WorkerProcess* worker = nullptr;
-  Lane* lane = nullptr;
-  Monotonic progress;
+void WorkerSet::read(std::size_t index) {
+  std::shared_ptr<WorkerProcess> worker;
+  std::vector<Monotonic> progress;
   {
-    Lock lock(mutex_);
-    lane = lanes_[index].get();
-    worker = lane->worker();
-    progress = lane->last_progress();
+    Lock lock(mutex);
+    worker = slots_[index].worker;
+    for (std::size_t place = 0; place < place_count_; ++place) {
+      const PoolSession* session = places_[place].session.get();
+      const Lane* lane = session != nullptr ? session->lane(index) : nullptr;
+      progress.push_back(lane != nullptr ? lane->last_progress() : Monotonic{});
+    }
   }
-  if (worker == nullptr) {
+  if (!worker) {
     return;
   }
-  RingReader& ring = worker->output();
+  for (std::size_t place = 0; place < worker->channels(); ++place) {
+    if (!read_channel(index, place, *worker)) {
+      return;
+    }
+  }
+  worker->wake();
+  Lock lock(mutex);
+  if (!worker->sane()) {
+    worker->kill();
+    lost(index, "impossible ring", true, clock_now());
+    return;
+  }
+  for_each_lane(index, [&](std::size_t place, PoolSession&, Lane& lane) {
+    if (lane.take_success()) {
+      slots_[index].futile = 0;
+    }
+    if (lane.last_progress() != progress[place]) {
+      lane.heard_from(clock_now());  // the observer may have taken its time
+    }
+    lane.pump(clock_now());  // there may be room for what waited
+  });
+}
+
+// False when the worker has been lost over it, or everything has failed.
+bool WorkerSet::read_channel(std::size_t index, std::size_t place, WorkerProcess& worker) {
+  RingReader& ring = worker.channel(place).output();
   // No more than one ring's worth: the others' turn comes.
   std::size_t bytes = 0;
   while (bytes < ring_size) {
@@ -143,173 +179,254 @@ void Pool::read(std::size_t index) {
     bytes += record->body.size() + sizeof(RecordHeader);
     const auto output = parse_output(record->type, record->body);
     media::DecodedFrame frame;
-    Lane::Meaning meaning;
+    Lane::Meaning meaning = Lane::Meaning::nothing;
     Deadline next;
+    PoolObserver* observer = nullptr;
     {
-      Lock lock(mutex_);
-      meaning = lane->handle(output, frame, clock_now());
-      if (meaning == Lane::Meaning::violation) {
-        worker->kill();
+      Lock lock(mutex);
+      const Hello* hello = output ? std::get_if<Hello>(&output.value()) : nullptr;
+      PoolSession* session = places_[place].session.get();
+      Lane* lane = session != nullptr ? session->lane(index) : nullptr;
+      if (hello != nullptr && place == 0 && hello->version == protocol_version) {
+        if (!greet(index, *hello)) {
+          return false;
+        }
+      } else if (lane != nullptr && lane->worker() == &worker) {
+        meaning = lane->handle(output, frame, clock_now());
+      } else if (!places_[place].used || hello != nullptr) {
+        meaning = Lane::Meaning::violation;
+      }  // else the session has ended: nobody's
+      if (meaning == Lane::Meaning::violation || meaning == Lane::Meaning::hello) {
+        worker.kill();
         lost(index, "wrong answer", true, clock_now());
-        return;
+        return false;
       }
       if (meaning == Lane::Meaning::frame) {
-        pin(frame.ssrc, index);
-      } else if (meaning == Lane::Meaning::hello) {
-        const auto& hello = std::get<Hello>(output.value());
-        events_.push_back({.what = WorkerEvent::What::started,
-                           .pid = worker->pid(),
-                           .reason = describe_parts(hello.missing)});
-        if (hello.missing != 0 && config_.require_sandbox) {
-          fail("The worker cannot be locked up here (missing: " + describe_parts(hello.missing) +
-               "), and that is required.");
-          return;
-        }
+        pin(*session, frame.ssrc, index);
       } else if (meaning == Lane::Meaning::batch) {
-        next = earliest();
+        next = session->deadline();
       } else if (meaning == Lane::Meaning::drained) {
-        changed_.notify_all();
+        changed.notify_all();
+        meaning = Lane::Meaning::nothing;
       } else if (meaning == Lane::Meaning::undecryptable) {
         // No oftener than one receiver would ask, whatever workers say.
         const Monotonic time = clock_now();
-        if (time < recovery_allowed_) {
+        if (time < session->recovery_allowed) {
           meaning = Lane::Meaning::nothing;
         } else {
-          recovery_allowed_ = time + dave::recovery_pause;
+          session->recovery_allowed = time + dave::recovery_pause;
         }
+      }
+      if (meaning != Lane::Meaning::nothing) {
+        observer = &session->observer;
+        calling_ = place;
       }
     }
     switch (meaning) {
       case Lane::Meaning::frame:
-        observer_.frame(frame);
+        observer->frame(frame);
         break;
       case Lane::Meaning::speaking: {
         const auto& said = std::get<SpeakingOut>(output.value());
-        observer_.speaking(said.ssrc, said.user_id, said.speaking != 0, time_from_ns(said.when));
+        observer->speaking(said.ssrc, said.user_id, said.speaking != 0, time_from_ns(said.when));
         break;
       }
       case Lane::Meaning::rtcp: {
         const auto& rtcp = std::get<RtcpOut>(output.value());
-        observer_.rtcp(rtcp.compound, time_from_ns(rtcp.arrival));
+        observer->rtcp(rtcp.compound, time_from_ns(rtcp.arrival));
         break;
       }
       case Lane::Meaning::undecryptable:
-        observer_.undecryptable(std::get<UndecryptableOut>(output.value()).user_id);
+        observer->undecryptable(std::get<UndecryptableOut>(output.value()).user_id);
         break;
       case Lane::Meaning::batch:
-        observer_.deadline(next);
+        observer->deadline(next);
         break;
       default:
         break;
     }
+    if (observer != nullptr) {
+      called(place);
+    }
     ring.pop();
     if (meaning == Lane::Meaning::batch) {
       ring.release();
-      worker->wake();
+      worker.wake();
     }
   }
   ring.release();
-  worker->wake();
-  Lock lock(mutex_);
-  if (!ring.sane() || !worker->input().sane()) {
-    worker->kill();
-    lost(index, "impossible ring", true, clock_now());
-  } else {
-    if (lane->last_progress() != progress) {
-      lane->heard_from(clock_now());  // the observer may have taken its time
-    }
-    lane->pump(clock_now());  // there may be room for what waited
+  return true;
+}
+
+// Nobody is being called any more; whoever wants to leave may.
+void WorkerSet::called(std::size_t place) {
+  Lock lock(mutex);
+  calling_ = nobody;
+  if (!places_[place].session) {
+    changed.notify_all();
   }
 }
 
-void Pool::watch(Monotonic now) {
-  Lock lock(mutex_);
-  if (failed_ || stopping_) {
+bool WorkerSet::greet(std::size_t index, const Hello& hello) {
+  const pid_t pid = slots_[index].worker->pid();
+  for_each_lane(index, [&](std::size_t, PoolSession& session, Lane& lane) {
+    if (lane.running()) {
+      session.events.push_back({.what = WorkerEvent::What::started,
+                                .pid = pid,
+                                .reason = describe_parts(hello.missing)});
+    }
+  });
+  if (hello.missing != 0 && config_.require_sandbox) {
+    fail("The worker cannot be locked up here (missing: " + describe_parts(hello.missing) +
+         "), and that is required.");
+    return false;
+  }
+  return true;
+}
+
+void WorkerSet::watch(Monotonic now) {
+  bool spare_wanted = false;
+  {
+    Lock lock(mutex);
+    if (failed_ || stopping_) {
+      return;
+    }
+    wanted_ = false;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      watch_slot(i, now);
+    }
+    bool waits = false;
+    bool any = false;
+    for (std::size_t i = 0; i < slots_.size() && !failed_; ++i) {
+      if (!slots_[i].worker && has_work(i)) {
+        if (slots_[i].not_before <= now) {
+          start(i, now);
+        }
+        waits = waits || !slots_[i].worker;
+      } else if (slots_[i].worker) {
+        attach(i, now);
+      }
+      any = any || slots_[i].worker;
+    }
+    spare_wanted = any && !waits;
+    if (!any) {
+      spare_.reset();
+    }
+  }
+  keep_spare(spare_wanted, now);
+}
+
+void WorkerSet::watch_slot(std::size_t index, Monotonic now) {
+  Slot& slot = slots_[index];
+  if (!slot.worker) {
     return;
   }
-  for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    Lane& lane = *lanes_[i];
+  if (has_ended(*slot.worker)) {
+    if (slot.worker->news()) {
+      wanted_ = true;  // what it published before it ended counts: read it first
+      return;
+    }
+    const Ending ending = slot.worker->reap();
+    if (slot.leaving && ending.known && ending.signal == 0) {
+      for_each_lane(index, [&](std::size_t, PoolSession& session, Lane& lane) {
+        if (lane.running()) {
+          session.events.push_back({.what = WorkerEvent::What::left, .pid = slot.worker->pid()});
+          lane.lose();
+        }
+      });
+      slot.worker.reset();
+      slot.leaving = false;
+    } else {
+      lost(index, ending.text(), ending.blamed(), now);
+    }
+    return;
+  }
+  bool stuck = false;
+  bool idle =
+      config_.idle_timeout > 0ns && !slot.leaving && now - slot.started >= config_.idle_timeout;
+  Lane* attached = nullptr;
+  for_each_lane(index, [&](std::size_t, PoolSession&, Lane& lane) {
     if (!lane.running()) {
-      continue;
+      idle = idle && lane.idle();
+      return;
     }
-    WorkerProcess& worker = *lane.worker();
-    pollfd ended{worker.pidfd(), POLLIN, 0};
-    if (poll(&ended, 1, 0) > 0) {
-      if (worker.output().news()) {
-        wanted_ = true;  // what it published before it ended counts: read it first
-        continue;
-      }
-      const Ending ending = worker.reap();
-      if (lane.leaving && ending.known && ending.signal == 0) {
-        events_.push_back({.what = WorkerEvent::What::left, .pid = worker.pid()});
-        lane.lose();
-      } else {
-        lost(i, ending.text(), ending.blamed(), now);
-      }
-    } else if (lane.busy() && now - lane.last_progress() >= config_.worker_timeout) {
-      worker.kill();
-      lost(i, "no progress", true, now);
-    } else if (config_.idle_timeout > 0ns && !lane.leaving && lane.idle() && !lane.busy() &&
-               !lane.deadline() && now - lane.last_progress() >= config_.idle_timeout) {
-      lane.leaving = true;
-      lane.control(Leave{});
-      lane.pump(now);
-    }
-  }
-  bool waits = false;
-  for (const auto& lane : lanes_) {
-    if (!lane->running() && !lane->idle() && !failed_) {
-      if (lane->not_before <= now) {
-        start(*lane, now);
-      }
-      waits = waits || !lane->running();
-    }
-  }
-  wanted_ = std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
-    return lane->running() && lane->worker()->output().news();
+    attached = &lane;
+    stuck = stuck || (lane.busy() && now - lane.last_progress() >= config_.worker_timeout);
+    idle = idle && lane.idle() && !lane.busy() && !lane.deadline() &&
+           now - lane.last_progress() >= config_.idle_timeout;
   });
-  const bool any =
-      std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane->running(); });
-  lock.unlock();
-  if (spare_) {
-    pollfd ended{spare_->pidfd(), POLLIN, 0};
-    if (poll(&ended, 1, 0) > 0) {
-      spare_.reset();
-      spare_not_before_ = now + 1s;
-    }
+  if (stuck) {
+    slot.worker->kill();
+    lost(index, "no progress", true, now);
+  } else if (idle && attached != nullptr) {
+    slot.leaving = true;
+    attached->control(Leave{});
+    attached->pump(now);
+  } else if (idle) {
+    slot.worker.reset();  // all of its sessions have ended
   }
-  if (config_.keep_spare && any && !waits && !spare_ && spare_not_before_ <= now) {
+}
+
+void WorkerSet::keep_spare(bool wanted, Monotonic now) {
+  if (spare_ && has_ended(*spare_)) {
+    spare_.reset();
+    spare_not_before_ = now + 1s;
+  }
+  if (config_.keep_spare && wanted && !spare_ && spare_not_before_ <= now) {
     std::string problem;
     spare_ = spawn(problem);
     if (!spare_) {
       spare_not_before_ = now + 10s;  // a replacement will be started when it is needed
     }
-  } else if (!any && spare_) {
-    spare_.reset();
   }
 }
 
-// The lane's worker is gone, or as good as.
-void Pool::lost(std::size_t index, const std::string& why, bool blamed, Monotonic now) {
-  Lane& lane = *lanes_[index];
-  WorkerEvent event{.what = WorkerEvent::What::lost,
-                    .pid = lane.worker()->pid(),
-                    .reason = why,
-                    .blamed = blamed};
-  if (now - lane.started > good_time) {
-    lane.blamed_in_a_row = 0;
+// The worker is gone, or as good as.
+void WorkerSet::lost(std::size_t index, const std::string& why, bool blamed, Monotonic now) {
+  Slot& slot = slots_[index];
+  const pid_t pid = slot.worker->pid();
+  if (now - slot.started > good_time) {
+    slot.blamed_in_a_row = 0;
   }
-  const std::uint64_t suspect = lane.lose();
-  ++restarts_;
-  event.packets_again = lane.open_packets();
-  if (blamed) {
-    event.ssrc = lane.ssrc_of(suspect);
-    events_.push_back(event);
-    if (suspect != 0) {
-      blame(lane, suspect, now);
+  struct Affected {
+    PoolSession* session;
+    Lane* lane;
+    std::uint64_t suspect;
+  };
+  std::vector<Affected> affected;
+  bool any_suspect = false;
+  // Killed from outside again and again before anything was done: it is what it does.
+  const bool futile = slot.futile + 1 >= max_futile;
+  for_each_lane(index, [&](std::size_t, PoolSession& session, Lane& lane) {
+    if (lane.take_success()) {
+      slot.futile = 0;
     }
-    ++lane.blamed_in_a_row;
-    lane.not_before = now + back_off(lane.blamed_in_a_row);
+    if (lane.running()) {
+      // It works for one at a time; what it says of others is not believed.
+      const std::uint64_t suspect = lane.lose(blamed || futile);
+      affected.push_back({&session, &lane, any_suspect ? 0 : suspect});
+      any_suspect = any_suspect || suspect != 0;
+    }
+  });
+  slot.worker.reset();
+  slot.leaving = false;
+  blamed = blamed || (++slot.futile >= max_futile && any_suspect);
+  for (const Affected& one : affected) {
+    ++one.session->restarts;
+    const bool its_own = blamed && (one.suspect != 0 || !any_suspect);
+    one.session->events.push_back({.what = WorkerEvent::What::lost,
+                                   .pid = pid,
+                                   .reason = why,
+                                   .blamed = its_own,
+                                   .ssrc = its_own ? one.lane->ssrc_of(one.suspect) : 0,
+                                   .packets_again = one.lane->open_packets()});
+    if (blamed && one.suspect != 0) {
+      blame(*one.session, *one.lane, one.suspect, now);
+    }
+  }
+  if (blamed) {
+    ++slot.blamed_in_a_row;
+    slot.not_before = now + back_off(slot.blamed_in_a_row);
     blamed_.push_back(now);
     while (!blamed_.empty() && now - blamed_.front() > budget_period) {
       blamed_.pop_front();
@@ -319,33 +436,33 @@ void Pool::lost(std::size_t index, const std::string& why, bool blamed, Monotoni
            " times within a minute, the last one of: " + why + ".");
       return;
     }
-  } else {
-    events_.push_back(event);
   }
-  if (!lane.idle() && lane.not_before <= now) {
-    start(lane, now);
-    if (lane.running()) {
-      events_.push_back({.what = WorkerEvent::What::replaced,
-                         .pid = lane.worker()->pid(),
-                         .packets_again = lane.open_packets(),
-                         .pause = clock_now() - now});
+  if (has_work(index) && slot.not_before <= now) {
+    start(index, now);
+    for (const Affected& one : affected) {
+      if (one.lane->running()) {
+        one.session->events.push_back({.what = WorkerEvent::What::replaced,
+                                       .pid = slot.worker->pid(),
+                                       .packets_again = one.lane->open_packets(),
+                                       .pause = clock_now() - now});
+      }
     }
   }
 }
 
 // A packet that was at work when two workers died is given up; a speaker with several of them is
 // muted for a while.
-void Pool::blame(Lane& lane, std::uint64_t id, Monotonic now) {
+void WorkerSet::blame(PoolSession& session, Lane& lane, std::uint64_t id, Monotonic now) {
   const std::uint32_t ssrc = lane.ssrc_of(id);
   if (lane.count_death(id) < 2) {
     return;
   }
   lane.skip(id);
-  events_.push_back({.what = WorkerEvent::What::skipped, .ssrc = ssrc});
-  if (poison_.size() >= max_poison) {
-    poison_.clear();
+  session.events.push_back({.what = WorkerEvent::What::skipped, .ssrc = ssrc});
+  if (session.poison.size() >= max_poison) {
+    session.poison.clear();
   }
-  Poison& poison = poison_[ssrc];
+  PoolSession::Poison& poison = session.poison[ssrc];
   if (poison.packets == 0 || now - poison.since > poison_period) {
     poison.packets = 0;
     poison.since = now;
@@ -353,71 +470,124 @@ void Pool::blame(Lane& lane, std::uint64_t id, Monotonic now) {
   if (++poison.packets >= poison_packets) {
     poison.packets = 0;
     poison.muted_until = now + mute_time;
-    events_.push_back({.what = WorkerEvent::What::muted, .ssrc = ssrc});
+    session.events.push_back({.what = WorkerEvent::What::muted, .ssrc = ssrc});
   }
 }
 
-void Pool::start(Lane& lane, Monotonic now) {
+bool WorkerSet::has_work(std::size_t index) const {
+  bool out = false;
+  for_each_lane(index, [&](std::size_t, PoolSession&, Lane& lane) { out = out || !lane.idle(); });
+  return out;
+}
+
+void WorkerSet::start(std::size_t index, Monotonic now) {
+  Slot& slot = slots_[index];
   std::string problem;
-  std::unique_ptr<WorkerProcess> worker = std::move(spare_);
-  if (!worker) {
-    worker = spawn(problem);
+  slot.worker = std::move(spare_);
+  if (!slot.worker) {
+    slot.worker = spawn(problem);
   }
-  if (worker) {
-    lane.start(std::move(worker), now);
+  if (slot.worker) {
+    slot.started = now;
+    attach(index, now);
     return;
   }
-  ++lane.blamed_in_a_row;
-  lane.not_before = now + std::max<Duration>(back_off(lane.blamed_in_a_row), 10ms);
-  if (lane.blamed_in_a_row >= 5) {
+  ++slot.blamed_in_a_row;
+  slot.not_before = now + std::max<Duration>(back_off(slot.blamed_in_a_row), 10ms);
+  if (slot.blamed_in_a_row >= 5) {
     fail(problem);
   }
 }
 
-void Pool::fail(const std::string& reason) {
-  failed_ = true;
-  failure_ = reason;
-  for (const auto& lane : lanes_) {
-    if (lane->running()) {
-      lane->worker()->kill();
-      lane->lose();
-    }
-    lane->give_up();
+// Sessions that have something for this worker, and that it does not know yet.
+void WorkerSet::attach(std::size_t index, Monotonic now) {
+  const Slot& slot = slots_[index];
+  if (slot.leaving) {
+    return;
   }
-  changed_.notify_all();
+  for_each_lane(index, [&](std::size_t place, PoolSession&, Lane& lane) {
+    if (!lane.running() && !lane.idle()) {
+      lane.start(slot.worker, place, place_count_ == 1, now);
+    }
+  });
 }
 
-void Pool::deliver_events() {
-  std::vector<WorkerEvent> events;
-  std::string failure;
-  {
-    Lock lock(mutex_);
-    events.swap(events_);
-    failure.swap(failure_);
+void WorkerSet::fail(const std::string& reason) {
+  failed_ = true;
+  for (Slot& slot : slots_) {
+    if (slot.worker) {
+      slot.worker->kill();
+      slot.worker.reset();
+    }
   }
-  for (const WorkerEvent& event : events) {
-    observer_.event(event);
+  for (const Place& place : places_) {
+    if (place.session) {
+      place.session->failure = reason;
+      for (const auto& lane : place.session->lanes) {
+        if (lane->running()) {
+          lane->lose();
+        }
+        lane->give_up();
+      }
+    }
   }
-  if (!failure.empty()) {
-    observer_.failed(failure);
+  changed.notify_all();
+}
+
+void WorkerSet::deliver_events() {
+  for (std::size_t place = 0; place < place_count_; ++place) {
+    std::vector<WorkerEvent> events;
+    std::string failure;
+    PoolObserver* observer = nullptr;
+    {
+      Lock lock(mutex);
+      PoolSession* session = places_[place].session.get();
+      if (session == nullptr || (session->events.empty() && session->failure.empty())) {
+        continue;
+      }
+      events.swap(session->events);
+      failure.swap(session->failure);
+      observer = &session->observer;
+      calling_ = place;
+    }
+    for (const WorkerEvent& event : events) {
+      observer->event(event);
+    }
+    if (!failure.empty()) {
+      observer->failed(failure);
+    }
+    called(place);
   }
 }
 
 // When something must be looked at though nobody rings.
-Monotonic Pool::next_check(Monotonic now) const {
+Monotonic WorkerSet::next_check(Monotonic now) const {
   Monotonic next = now + 60s;
-  for (const auto& lane : lanes_) {
-    if (!lane->running()) {
-      if (!lane->idle() && !failed_) {
-        next = std::min(next, lane->not_before);
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const Slot& slot = slots_[i];
+    if (!slot.worker) {
+      if (!failed_ && has_work(i)) {
+        next = std::min(next, slot.not_before);
       }
-    } else if (lane->busy()) {
-      next = std::min(next, lane->last_progress() + config_.worker_timeout);
-    } else if (config_.idle_timeout > 0ns && !lane->deadline()) {
-      next = std::min(next, lane->last_progress() + config_.idle_timeout);
+      continue;
+    }
+    if (config_.idle_timeout > 0ns) {
+      next = std::min(next, std::max(slot.started + config_.idle_timeout, now + 1s));
+    }
+    for_each_lane(i, [&](std::size_t, PoolSession&, Lane& lane) {
+      if (lane.running() && lane.busy()) {
+        next = std::min(next, lane.last_progress() + config_.worker_timeout);
+      } else if (lane.running() && config_.idle_timeout > 0ns && !lane.deadline()) {
+        next = std::min(next, lane.last_progress() + config_.idle_timeout);
+      }
+    });
+  }
+  for (const Place& place : places_) {
+    if (place.session && (!place.session->events.empty() || !place.session->failure.empty())) {
+      return now;
     }
   }
-  return events_.empty() ? next : now;
+  return next;
 }
 
 }  // namespace discord::worker

@@ -90,11 +90,16 @@ bool CallSettings::mark(std::uint64_t user, dave::EpochSerial serial, std::uint6
   return true;
 }
 
-void Lane::start(std::unique_ptr<WorkerProcess> worker, Monotonic now) {
+void Lane::start(std::shared_ptr<WorkerProcess> worker, std::size_t channel, bool configured,
+                 Monotonic now) {
   worker_ = std::move(worker);
-  started = last_progress_ = now;
-  inputs_sent_ = 1;  // the settings
+  channel_ = &worker_->channel(channel);
+  last_progress_ = now;
+  inputs_sent_ = configured ? 1 : 0;  // the settings
   inputs_done_ = 0;
+  if (!configured) {
+    control(configure_of(settings_.receiver));
+  }
   const std::int64_t time = to_ns(settings_.now);
   for (const auto& [ssrc, user] : settings_.users) {
     control(MapUser{user, time, ssrc, 0});
@@ -125,14 +130,22 @@ void Lane::start(std::unique_ptr<WorkerProcess> worker, Monotonic now) {
   pump(now);
 }
 
-std::uint64_t Lane::lose() {
-  const std::uint64_t suspect = worker_ ? worker_->working_on() : 0;
+std::uint64_t Lane::lose(bool blamed) {
+  std::uint64_t suspect = worker_ ? channel_->working_on() : 0;
+  if ((suspect & warming_up) != 0) {
+    // It died of what was only to be heard again: the next one does without.
+    const auto known = mirrors_.find(static_cast<std::uint32_t>(suspect));
+    if (blamed && known != mirrors_.end()) {
+      known->second.last.clear();
+    }
+    suspect = 0;
+  }
   fold();
   worker_.reset();
   pending_.clear();
   secret_until_.clear();
   deadline_.reset();
-  leaving = false;
+  channel_ = nullptr;
   for (Open& open : open_) {
     open.delivered = open.delivered || open.frames > 0;
     open.frames = 0;
@@ -178,12 +191,6 @@ const Lane::Open* Lane::find(std::uint64_t id) const noexcept {
 
 void Lane::close(Open& open) {
   open.done = true;
-  if (open.loose) {
-    const auto it = loose_.find(open.ssrc);
-    if (--it->second == 0) {
-      loose_.erase(it);
-    }
-  }
   --open_count_;
   open_bytes_ -= open.bytes.size();
   open.bytes.clear();
@@ -214,7 +221,7 @@ unsigned Lane::count_death(std::uint64_t id) noexcept {
   return open != nullptr ? ++open->deaths : 0;
 }
 
-bool Lane::push(ByteSpan datagram, std::uint32_t ssrc, Time arrival, bool loose) {
+bool Lane::push(ByteSpan datagram, std::uint32_t ssrc, Time arrival) {
   if (open_.size() >= max_open || open_bytes_ + datagram.size() > max_open_bytes) {
     return false;
   }
@@ -227,10 +234,6 @@ bool Lane::push(ByteSpan datagram, std::uint32_t ssrc, Time arrival, bool loose)
   open.bytes.assign(datagram.begin(), datagram.end());
   open.arrival = arrival;
   open.ssrc = ssrc;
-  open.loose = loose;
-  if (loose) {
-    ++loose_[ssrc];
-  }
   ++received_;
   ++open_count_;
   open_bytes_ += open.bytes.size();
@@ -284,7 +287,7 @@ void Lane::introduce(std::uint32_t ssrc, Mirror& mirror) {
 bool Lane::send(Pending& pending) {
   std::optional<std::uint32_t> slot;
   if (!pending.secret.empty()) {
-    slot = worker_->put_secret(pending.secret.view());
+    slot = channel_->put_secret(pending.secret.view());
     if (!slot) {
       return false;  // until the worker has taken some
     }
@@ -301,10 +304,10 @@ bool Lane::send(Pending& pending) {
     body = open->bytes;
   }
   const std::size_t head_size = pending.id != 0 ? sizeof head : 0;
-  const MutableByteSpan to = worker_->input().reserve(pending.type, head_size + body.size());
+  const MutableByteSpan to = channel_->input().reserve(pending.type, head_size + body.size());
   if (to.empty()) {
     if (slot) {
-      worker_->wipe_secret(*slot);
+      channel_->wipe_secret(*slot);
     }
     return false;
   }
@@ -327,11 +330,11 @@ void Lane::pump(Monotonic now) {
   while (!pending_.empty() && send(pending_.front())) {
     pending_.pop_front();
   }
-  if (worker_->input().unpublished()) {
+  if (channel_->input().unpublished()) {
     if (std::exchange(was_idle_, false)) {
       last_progress_ = now;
     }
-    worker_->input().publish();
+    channel_->input().publish();
     worker_->wake();
   }
 }
@@ -406,6 +409,13 @@ void Lane::send_marks(std::uint64_t user, const CallSettings::Marks& marks) {
     control(RestoreMark{user, mark.epoch, to_ns(settings_.now),
                         mark.expires ? to_ns(*mark.expires) : no_deadline, mark.window.save()});
   }
+}
+
+bool Lane::end_session(Monotonic now) {
+  pending_.clear();
+  control(EndSession{});
+  pump(now);
+  return pending_.empty();
 }
 
 void Lane::drain() {
@@ -660,6 +670,7 @@ Lane::Meaning Lane::take(const FinishedOut& out) {
     known->second.history.see(load_be16(open->bytes.data() + 2), load_be32(open->bytes.data() + 4));
   }
   close(*open);
+  success_ = true;
   return Meaning::nothing;
 }
 
@@ -676,7 +687,7 @@ Lane::Meaning Lane::take(const BatchOut& out, Monotonic now) {
   deadline_ = out.deadline == no_deadline ? Deadline() : Deadline(time_from_ns(out.deadline));
   for (auto it = secret_until_.begin(); it != secret_until_.end();) {
     if (it->second <= inputs_done_) {
-      worker_->wipe_secret(it->first);
+      channel_->wipe_secret(it->first);
       it = secret_until_.erase(it);
     } else {
       ++it;

@@ -60,13 +60,18 @@ class Lane {
   static constexpr std::size_t max_open_bytes = std::size_t{4} << 20;
 
   bool running() const noexcept { return worker_ != nullptr; }
-  WorkerProcess* worker() noexcept { return worker_.get(); }
+  WorkerProcess* worker() const noexcept { return worker_.get(); }
 
-  // Takes a worker that has been configured, and tells it everything.
-  void start(std::unique_ptr<WorkerProcess> worker, Monotonic now);
+  // Takes a channel of a worker, and tells it everything; first the settings, unless they have been
+  // told already (`configured`).
+  void start(std::shared_ptr<WorkerProcess> worker, std::size_t channel, bool configured,
+             Monotonic now);
+  // There will be no other packet: the worker forgets what it knows. False when it cannot be told.
+  bool end_session(Monotonic now);
   // After it has ended, or to be rid of it: what it had published has been handled. Returns the id
   // that it was working on and that is still open, else 0.
-  std::uint64_t lose();
+  // `blamed`: it may be the fault of what it was doing; what it only heard again is then left out.
+  std::uint64_t lose(bool blamed = false);
   // Gives a datagram up for good.
   void skip(std::uint64_t id);
   std::uint32_t ssrc_of(std::uint64_t id) const noexcept;
@@ -74,9 +79,7 @@ class Lane {
   unsigned count_death(std::uint64_t id) noexcept;
 
   // False when there is no room: counted as ring_full.
-  // `loose`: the SSRC is a claim that nothing pins to this lane but its open packets.
-  bool push(ByteSpan datagram, std::uint32_t ssrc, Time arrival, bool loose);
-  bool holds_loose(std::uint32_t ssrc) const { return loose_.contains(ssrc); }
+  bool push(ByteSpan datagram, std::uint32_t ssrc, Time arrival);
   template <class T> void control(const T& value) {
     if (running()) {
       queue(type_of<Input, T>(), bytes_of(value), 0);
@@ -95,6 +98,8 @@ class Lane {
   void forget_all();
   // Sends what there is room for, and wakes the worker.
   void pump(Monotonic now);
+  // Something has finished since this was asked last.
+  bool take_success() noexcept { return std::exchange(success_, false); }
   bool idle() const noexcept { return open_.empty() && pending_.empty() && !draining_; }
 
   // What a record of the worker means.
@@ -134,12 +139,6 @@ class Lane {
   bool knows(std::uint32_t ssrc) const noexcept { return mirrors_.contains(ssrc); }
   std::size_t open_packets() const noexcept { return open_count_; }
 
-  bool leaving = false;          // it has been told to
-  unsigned blamed_in_a_row = 0;  // deaths without a long good time between
-  Monotonic not_before{};        // of the next start
-  Monotonic started{};
-  std::size_t pinned = 0;
-
  private:
   struct Open {
     std::uint64_t id = 0;
@@ -150,7 +149,6 @@ class Lane {
     std::uint8_t frames = 0;  // brought forth by this worker
     bool delivered = false;   // by a predecessor
     bool done = false;
-    bool loose = false;
   };
   struct Mirror {
     media::SpeakerCheckpoint checkpoint;
@@ -199,8 +197,9 @@ class Lane {
   Meaning take(const BatchOut& out, Monotonic now);
 
   CallSettings& settings_;
-  std::unique_ptr<WorkerProcess> worker_;
-  std::deque<Open> open_;  // ascending by id, those in front not done
+  std::shared_ptr<WorkerProcess> worker_;
+  Channel* channel_ = nullptr;  // of the worker
+  std::deque<Open> open_;       // ascending by id, those in front not done
   std::size_t open_count_ = 0;
   std::size_t open_bytes_ = 0;
   std::uint64_t next_id_ = 1;
@@ -208,7 +207,6 @@ class Lane {
   std::deque<Pending> pending_;
   std::unordered_map<std::uint32_t, Mirror> mirrors_;
   std::deque<media::SpeakerStats> departed_;
-  std::unordered_map<std::uint32_t, unsigned> loose_;  // open packets of SSRCs nothing pins here
   std::vector<std::shared_ptr<const dave::EpochKeys>> epochs_;  // that the worker has
   Time newest_{};                                               // arrival
   std::uint64_t received_ = 0;
@@ -222,6 +220,7 @@ class Lane {
   std::map<std::uint32_t, std::uint64_t> secret_until_;  // slot: wiped when so many are done
   Deadline deadline_;
   bool draining_ = false;
+  bool success_ = false;
   Bytes opus_;
 };
 

@@ -9,7 +9,7 @@
 //   output memfd, written by the worker
 //     page 0   OutputHeader    head of the output ring, tail of the input ring, what it works on
 //     page 1…  output ring     1 MiB of records: frames, checkpoints
-//   doorbell                   an eventfd of the pool: the worker rings it when the dispatcher
+//   doorbell                   an eventfd: the worker rings it when the dispatcher
 //   sleeps
 //
 // Each side writes only its own memfd, so a worker that has been taken over can change neither a
@@ -62,6 +62,16 @@ inline constexpr int input_fd = 3;
 inline constexpr int output_fd = 4;
 inline constexpr int doorbell_fd = 5;
 
+// A worker of a shared pool has a pair of memories for each of so many sessions. Waking, napping
+// and sleeping go through the headers of the first pair; everything else is each pair's own.
+inline constexpr std::size_t max_channels = 8;
+constexpr int input_fd_of(std::size_t channel) {
+  return channel == 0 ? input_fd : static_cast<int>(4 + 2 * channel);
+}
+constexpr int output_fd_of(std::size_t channel) {
+  return channel == 0 ? output_fd : static_cast<int>(5 + 2 * channel);
+}
+
 // Counters are positions since the beginning and never wrap; each in a cache line of its own.
 struct InputHeader {
   alignas(64) std::atomic<std::uint64_t> head;         // input ring, published up to here
@@ -76,6 +86,8 @@ struct OutputHeader {
   alignas(64) std::atomic<std::uint32_t> asleep;      // the worker waits for `wake` to change
   alignas(64) std::atomic<std::uint64_t> working_on;  // id of a datagram, 0 = none
 };
+// In place of an id, with the SSRC: it hears somebody's last packets again.
+inline constexpr std::uint64_t warming_up = std::uint64_t{1} << 63;
 
 static_assert(sizeof(InputHeader) <= page_size && sizeof(OutputHeader) <= page_size);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&

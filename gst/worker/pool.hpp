@@ -1,12 +1,11 @@
-// The workers of one session: started when first needed, bounded in number, watched, replaced.
+// The workers of a session: started when first needed, bounded in number, watched, replaced.
 #pragma once
 
 #include "base/mutex.hpp"
 #include "worker/lane.hpp"
-#include "worker/sandbox.hpp"
 
-#include <condition_variable>
-#include <thread>
+#include <memory>
+#include <string>
 
 namespace discord::worker {
 
@@ -20,6 +19,9 @@ struct PoolConfig {
   uid_t uid = 65534;           // of the workers, when this process is root's
   bool require_sandbox = false;
   bool keep_spare = true;
+  // Sessions of one name share workers, eight at most; the workers are as the first one asks.
+  // Empty: workers of its own, which know no other session's keys.
+  std::string name = {};
 };
 
 struct WorkerEvent {
@@ -54,12 +56,12 @@ class PoolObserver {
 std::string find_program();
 
 // All members may be called from any thread. What is handed in returns at once: a record on a ring,
-// under a short lock. Never forks: workers are children of the dispatcher thread, because they die
-// with the thread that made them.
+// under a short lock. Never forks: workers are children of the set's dispatcher thread, because
+// they die with the thread that made them.
 class Pool {
  public:
   Pool(const PoolConfig& config, PoolObserver& observer);
-  // Ends the workers; no call of the observer is running or will come afterwards.
+  // Ends workers of its own; no call of the observer is running or will come afterwards.
   ~Pool();
 
   // As `media::Receiver` has them.
@@ -90,66 +92,8 @@ class Pool {
   unsigned restarts() const;
 
  private:
-  struct Poison {
-    unsigned packets = 0;
-    Monotonic since{};
-    Monotonic muted_until{};
-  };
-  struct Watched {
-    int fd;
-    std::size_t lane;  // `spare_lane` for the spare
-  };
-  static constexpr std::size_t spare_lane = SIZE_MAX;
-  // Below this a worker is better kept busy than joined by another.
-  static constexpr std::size_t speakers_per_worker = 8;
-
-  void run();
-  Deadline earliest() const REQUIRES(mutex_);
-  void sleep(Monotonic until) EXCLUDES(mutex_);
-  bool any_news() REQUIRES(mutex_);
-  void read_all() EXCLUDES(mutex_);
-  void read(std::size_t index) EXCLUDES(mutex_);
-  void watch(Monotonic now) EXCLUDES(mutex_);
-  void lost(std::size_t index, const std::string& why, bool blamed, Monotonic now) REQUIRES(mutex_);
-  void blame(Lane& lane, std::uint64_t id, Monotonic now) REQUIRES(mutex_);
-  void start(Lane& lane, Monotonic now) REQUIRES(mutex_);
-  std::unique_ptr<WorkerProcess> spawn(std::string& problem);
-  void fail(const std::string& reason) REQUIRES(mutex_);
-  void deliver_events() EXCLUDES(mutex_);
-  Monotonic next_check(Monotonic now) const REQUIRES(mutex_);
-  std::optional<std::size_t> lane_of(std::uint32_t ssrc) const REQUIRES(mutex_);
-  std::size_t least_loaded() REQUIRES(mutex_);
-  void pin(std::uint32_t ssrc, std::size_t lane) REQUIRES(mutex_);
-  void unpin(std::uint32_t ssrc) REQUIRES(mutex_);
-  void forget(std::uint32_t ssrc) REQUIRES(mutex_);
-  void ring() noexcept;
-
-  const PoolConfig config_;
-  PoolObserver& observer_;
-  FileDescriptor doorbell_;
-
-  mutable Mutex mutex_;
-  std::condition_variable changed_;
-  CallSettings settings_ GUARDED_BY(mutex_);
-  std::vector<std::unique_ptr<Lane>> lanes_ GUARDED_BY(mutex_);  // grows up to max_workers
-  std::unordered_map<std::uint32_t, std::size_t> pins_ GUARDED_BY(mutex_);
-  std::unordered_map<std::uint32_t, Poison> poison_ GUARDED_BY(mutex_);
-  std::deque<Monotonic> blamed_ GUARDED_BY(mutex_);
-  std::uint64_t ring_full_ GUARDED_BY(mutex_) = 0;
-  std::uint64_t skipped_ GUARDED_BY(mutex_) = 0;
-  unsigned restarts_ GUARDED_BY(mutex_) = 0;
-  Monotonic recovery_allowed_ GUARDED_BY(mutex_){};
-  bool failed_ GUARDED_BY(mutex_) = false;
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  bool wanted_ GUARDED_BY(mutex_) = false;  // a lane has work and no worker
-  std::string failure_ GUARDED_BY(mutex_);
-  std::vector<WorkerEvent> events_ GUARDED_BY(mutex_);
-
-  // The dispatcher's own.
-  std::unique_ptr<WorkerProcess> spare_;
-  Monotonic spare_not_before_{};
-  std::uint32_t nap_ = 0;
-  std::thread dispatcher_;
+  std::size_t place_ = 0;  // in the set; known once it has been joined
+  std::shared_ptr<class WorkerSet> set_;
 };
 
 }  // namespace discord::worker

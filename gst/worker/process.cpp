@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
@@ -31,7 +32,7 @@ int move_up(int fd) noexcept {
   if (fd < 0) {
     return fd;
   }
-  const int high = fcntl(fd, F_DUPFD_CLOEXEC, 16);
+  const int high = fcntl(fd, F_DUPFD_CLOEXEC, 32);
   const int error = errno;
   close(fd);
   errno = error;
@@ -85,24 +86,34 @@ std::string Ending::text() const {
   return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
 }
 
-WorkerProcess::WorkerProcess(std::unique_ptr<SharedMemory> input,
-                             std::unique_ptr<SharedMemory> output)
-    : input_memory_(std::move(input)),
-      output_memory_(std::move(output)),
-      input_(input_memory_->data() + input_ring_offset, ring_size, in().head, out().input_tail),
-      output_(output_memory_->data() + output_ring_offset, ring_size, out().head,
-              in().output_tail) {}
+Channel::Channel()
+    : input_memory_("discord-worker-input", input_size, true),
+      output_memory_("discord-worker-output", output_size, false) {
+  if (*this) {
+    madvise(input_memory_.data() + secrets_offset, page_size, MADV_DONTDUMP);
+    input_.emplace(input_memory_.data() + input_ring_offset, ring_size, in().head,
+                   out().input_tail);
+    output_.emplace(output_memory_.data() + output_ring_offset, ring_size, out().head,
+                    in().output_tail);
+  }
+}
+
+Channel::~Channel() {
+  if (*this) {
+    sodium_memzero(input_memory_.data() + secrets_offset, page_size);
+  }
+}
 
 std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& settings,
                                                     std::string& problem) {
-  auto input = std::make_unique<SharedMemory>("discord-worker-input", input_size, true);
-  auto output = std::make_unique<SharedMemory>("discord-worker-output", output_size, false);
-  if (!*input || !*output) {
-    problem = std::string("There is no shared memory for a worker: ") + strerror(errno);
-    return nullptr;
+  std::unique_ptr<WorkerProcess> worker(new WorkerProcess());
+  for (std::size_t i = 0; i < settings.channels; ++i) {
+    worker->channels_.push_back(std::make_unique<Channel>());
+    if (!*worker->channels_.back()) {
+      problem = std::string("There is no shared memory for a worker: ") + strerror(errno);
+      return nullptr;
+    }
   }
-  std::unique_ptr<WorkerProcess> worker(new WorkerProcess(std::move(input), std::move(output)));
-  madvise(worker->input_memory_->data() + secrets_offset, page_size, MADV_DONTDUMP);
 
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
@@ -111,10 +122,14 @@ std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& setting
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, worker->input_memory_->fd(), input_fd);
-  posix_spawn_file_actions_adddup2(&actions, worker->output_memory_->fd(), output_fd);
   posix_spawn_file_actions_adddup2(&actions, settings.doorbell, doorbell_fd);
-  posix_spawn_file_actions_addclosefrom_np(&actions, doorbell_fd + 1);
+  for (std::size_t i = 0; i < settings.channels; ++i) {
+    const Channel& channel = *worker->channels_[i];
+    posix_spawn_file_actions_adddup2(&actions, channel.input_descriptor(), input_fd_of(i));
+    posix_spawn_file_actions_adddup2(&actions, channel.output_descriptor(), output_fd_of(i));
+  }
+  posix_spawn_file_actions_addclosefrom_np(
+      &actions, std::max(doorbell_fd, output_fd_of(settings.channels - 1)) + 1);
   // The host's signal masks and handlers are not the worker's. A session of its own: Ctrl-C in a
   // terminal is for the host, which lets workers finish.
   sigset_t none;
@@ -129,7 +144,9 @@ std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& setting
   std::string parent = std::to_string(getpid());
   std::string uid = std::to_string(settings.uid);
   std::string name = "gst-discord-worker";
-  std::array<char*, 4> argv = {name.data(), parent.data(), uid.data(), nullptr};
+  std::string channels = std::to_string(settings.channels);
+  std::array<char*, 5> argv = {name.data(), parent.data(), uid.data(),
+                               settings.channels > 1 ? channels.data() : nullptr, nullptr};
   std::array<char*, 1> environment = {nullptr};
   const int error = posix_spawn(&worker->pid_, settings.program.c_str(), &actions, &attributes,
                                 argv.data(), environment.data());
@@ -150,7 +167,6 @@ std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& setting
 }
 
 WorkerProcess::~WorkerProcess() {
-  sodium_memzero(input_memory_->data() + secrets_offset, page_size);
   if (pid_ > 0 && !reaped_) {
     kill();
     pollfd ended{pidfd_.get(), POLLIN, 0};
@@ -181,32 +197,42 @@ Ending WorkerProcess::reap() noexcept {
   return out;
 }
 
-void WorkerProcess::wake() noexcept {
-  wake_if_asleep(out().asleep, in().wake);
+bool WorkerProcess::news() const noexcept {
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [](const auto& channel) { return channel->output().news(); });
 }
 
-std::uint64_t WorkerProcess::working_on() const noexcept {
-  return out().working_on.load(std::memory_order_acquire);
+bool WorkerProcess::sane() const noexcept {
+  return std::all_of(channels_.begin(), channels_.end(), [](const auto& channel) {
+    return channel->output().sane() && channel->input().sane();
+  });
+}
+
+void WorkerProcess::wake() noexcept {
+  wake_if_asleep(channels_[0]->out().asleep, channels_[0]->in().wake);
 }
 
 void WorkerProcess::set_nap(std::uint32_t nap) noexcept {
-  in().nap.store(nap, std::memory_order_relaxed);
+  channels_[0]->in().nap.store(nap, std::memory_order_relaxed);
 }
 
-std::optional<std::uint32_t> WorkerProcess::put_secret(ByteSpan secret) noexcept {
+std::uint64_t Channel::working_on() const noexcept {
+  return out().working_on.load(std::memory_order_acquire);
+}
+
+std::optional<std::uint32_t> Channel::put_secret(ByteSpan secret) noexcept {
   const auto slot = static_cast<std::uint32_t>(std::countr_one(secrets_used_));
   if (slot >= secret_slots || secret.size() > secret_slot_size) {
     return std::nullopt;
   }
   secrets_used_ |= std::uint64_t{1} << slot;
-  memcpy(input_memory_->data() + secrets_offset + slot * secret_slot_size, secret.data(),
+  memcpy(input_memory_.data() + secrets_offset + slot * secret_slot_size, secret.data(),
          secret.size());
   return slot;
 }
 
-void WorkerProcess::wipe_secret(std::uint32_t slot) noexcept {
-  sodium_memzero(input_memory_->data() + secrets_offset + slot * secret_slot_size,
-                 secret_slot_size);
+void Channel::wipe_secret(std::uint32_t slot) noexcept {
+  sodium_memzero(input_memory_.data() + secrets_offset + slot * secret_slot_size, secret_slot_size);
   secrets_used_ &= ~(std::uint64_t{1} << slot);
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace discord::worker {
 
@@ -53,9 +54,10 @@ class SharedMemory {
 };
 
 struct SpawnSettings {
-  std::string program;  // path of gst-discord-worker
-  uid_t uid = 65534;    // to become when root
-  int doorbell = -1;    // eventfd
+  std::string program;       // path of gst-discord-worker
+  uid_t uid = 65534;         // to become when root
+  int doorbell = -1;         // eventfd
+  std::size_t channels = 1;  // 1 to max_channels
 };
 
 // How a worker ended.
@@ -69,7 +71,38 @@ struct Ending {
   std::string text() const;
 };
 
-// Not for two threads at once, except that one may write (`input`) while another reads (`output`).
+// One pair of memories. Not for two threads at once, except that one may write (`input`) while
+// another reads (`output`).
+class Channel {
+ public:
+  Channel();
+  ~Channel();
+  Channel(Channel&&) = delete;
+
+  explicit operator bool() const noexcept { return input_memory_ && output_memory_; }
+  int input_descriptor() const noexcept { return input_memory_.fd(); }
+  int output_descriptor() const noexcept { return output_memory_.fd(); }
+  RingWriter& input() noexcept { return *input_; }
+  RingReader& output() noexcept { return *output_; }
+  InputHeader& in() noexcept { return *reinterpret_cast<InputHeader*>(input_memory_.data()); }
+  OutputHeader& out() const noexcept {
+    return *reinterpret_cast<OutputHeader*>(output_memory_.data());
+  }
+  // What the worker said it was working on; 0 = nothing.
+  std::uint64_t working_on() const noexcept;
+  // Puts a secret where a record can name it; the slot, or nothing when all are in use.
+  std::optional<std::uint32_t> put_secret(ByteSpan secret) noexcept;
+  void wipe_secret(std::uint32_t slot) noexcept;
+
+ private:
+  SharedMemory input_memory_;
+  SharedMemory output_memory_;
+  std::optional<RingWriter> input_;
+  std::optional<RingReader> output_;
+  std::uint64_t secrets_used_ = 0;  // bit a slot
+};
+
+// Not for two threads at once, except that one may write to channels while another reads them.
 class WorkerProcess {
  public:
   // Null, with a sentence, when it cannot be started. The thread that calls must live as long as
@@ -85,34 +118,23 @@ class WorkerProcess {
   // After it has ended.
   Ending reap() noexcept;
 
-  RingWriter& input() noexcept { return input_; }
-  RingReader& output() noexcept { return output_; }
+  Channel& channel(std::size_t i) noexcept { return *channels_[i]; }
+  std::size_t channels() const noexcept { return channels_.size(); }
+  // Whether any of them has something to read; whether all positions are possible.
+  bool news() const noexcept;
+  bool sane() const noexcept;
   // After publishing input or releasing output.
   void wake() noexcept;
-  // What it said it was working on; 0 = nothing.
-  std::uint64_t working_on() const noexcept;
   // Before and after the dispatcher sleeps; odd while it does.
   void set_nap(std::uint32_t nap) noexcept;
 
-  // Puts a secret where a record can name it; the slot, or nothing when all are in use.
-  std::optional<std::uint32_t> put_secret(ByteSpan secret) noexcept;
-  void wipe_secret(std::uint32_t slot) noexcept;
-
  private:
-  WorkerProcess(std::unique_ptr<SharedMemory> input, std::unique_ptr<SharedMemory> output);
-  InputHeader& in() noexcept { return *reinterpret_cast<InputHeader*>(input_memory_->data()); }
-  OutputHeader& out() const noexcept {
-    return *reinterpret_cast<OutputHeader*>(output_memory_->data());
-  }
+  WorkerProcess() = default;
 
-  std::unique_ptr<SharedMemory> input_memory_;
-  std::unique_ptr<SharedMemory> output_memory_;
-  RingWriter input_;
-  RingReader output_;
+  std::vector<std::unique_ptr<Channel>> channels_;
   pid_t pid_ = 0;
   FileDescriptor pidfd_;
   bool reaped_ = false;
-  std::uint64_t secrets_used_ = 0;  // bit a slot
 };
 
 }  // namespace discord::worker

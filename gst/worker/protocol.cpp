@@ -83,6 +83,9 @@ bool valid(const Drain& d) noexcept {
 bool valid(const Leave&) noexcept {
   return true;
 }
+bool valid(const EndSession&) noexcept {
+  return true;
+}
 bool valid(const Restore& r) noexcept {
   return time_ok(r.now);
 }
@@ -214,6 +217,8 @@ Result<Input, ProtocolError> parse_input(std::uint32_t type, ByteSpan body) noex
       return fixed<Drain, Input>(body);
     case type_of<Input, Leave>():
       return fixed<Leave, Input>(body);
+    case type_of<Input, EndSession>():
+      return fixed<EndSession, Input>(body);
     case type_of<Input, Restore>():
       return fixed<Restore, Input>(body);
     case type_of<Input, WarmUp>():

@@ -100,6 +100,10 @@ struct Drain {
 struct Leave {
   std::uint64_t reserved = 0;
 };
+// Nobody is behind this pair of rings any more: keys and speakers are forgotten.
+struct EndSession {
+  std::uint64_t reserved = 0;
+};
 struct Restore {
   std::uint32_t ssrc = 0;
   std::uint32_t reserved = 0;
@@ -123,7 +127,7 @@ struct Datagram : DatagramHead {
 };
 using Input = std::variant<Configure, SetKey, ClearKey, MapUser, Retire, ForgetAll, BeginEpoch,
                            AddSenders, UseEpochs, RestoreMark, SetTimes, Advance, Drain, Leave,
-                           Restore, WarmUp, Datagram>;
+                           EndSession, Restore, WarmUp, Datagram>;
 inline constexpr std::int64_t no_deadline = INT64_MAX;
 
 // From the worker, all of it to be distrusted.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace discord::worker {
 
@@ -38,8 +39,8 @@ Deadline deadline_of(std::int64_t ns) {
   return ns == no_deadline ? Deadline() : Deadline(time_from_ns(ns));
 }
 
-// Crypto libraries look up algorithms and allocate when they are first used; afterwards a key costs
-// no system call.
+}  // namespace
+
 void warm_up_libraries() {
   for (std::size_t mode = 0; mode < transport::mode_count; ++mode) {
     transport::Cipher cipher(static_cast<transport::Mode>(mode), transport::Key());
@@ -61,16 +62,16 @@ void warm_up_libraries() {
   decoder.warm_up(silence);
 }
 
-}  // namespace
-
-Service::Service(const std::uint8_t* input, std::uint8_t* output, int doorbell)
+Service::Service(const std::uint8_t* input, std::uint8_t* output, int doorbell,
+                 const InputHeader* first_in, OutputHeader* first_out)
     : input_(input),
       in_(input_header(input)),
       out_(output_header(output)),
+      first_in_(first_in != nullptr ? *first_in : in_),
       doorbell_(doorbell),
       reader_(input + input_ring_offset, ring_size, in_.head, out_.input_tail),
       writer_(output + output_ring_offset, ring_size, out_.head, in_.output_tail),
-      sleeper_(out_.asleep, in_.wake) {}
+      sleeper_(first_out != nullptr ? first_out->asleep : out_.asleep, first_in_.wake) {}
 Service::~Service() = default;
 
 template <class T> void Service::write(const T& value) {
@@ -83,11 +84,10 @@ bool Service::configure() {
     if (const auto record = reader_.peek()) {
       const auto input = parse_input(record->type, record->body);
       const auto* settings = input ? std::get_if<Configure>(&input.value()) : nullptr;
-      if (settings == nullptr) {
+      if (settings == nullptr || !begin_session(*settings)) {
         return false;
       }
       warm_up_libraries();
-      receiver_ = std::make_unique<media::Receiver>(config_of(*settings));
       reader_.pop();
       reader_.release();
       ++inputs_;
@@ -100,42 +100,81 @@ bool Service::configure() {
   }
 }
 
+// Makes everything that will be needed. Settings come once a session.
+bool Service::begin_session(const Configure& settings) {
+  if (receiver_) {
+    return false;
+  }
+  receiver_ = std::make_unique<media::Receiver>(config_of(settings));
+  return true;
+}
+
 void Service::say_hello(std::uint32_t missing_parts) {
   write(Hello{protocol_version, missing_parts});
   publish();
 }
 
 bool Service::run() {
-  while (!leaving_) {
+  while (!leaving_ && !broken_) {
+    if (!step() && !broken_) {
+      sleep_until_news();
+    }
+  }
+  return !broken_;
+}
+
+bool Service::step() {
+  bool done = false;
+  while (!leaving_ && !broken_) {
     const auto record = reader_.peek();
     if (!record) {
-      if (!reader_.sane()) {
-        return false;
-      }
-      if (in_batch_ > 0) {
-        end_batch();
-      } else {
-        sleep_until_news();
-      }
-      continue;
+      broken_ = !reader_.sane();
+      break;
     }
     if (!apply(*record)) {
-      return false;
+      broken_ = true;
+      break;
     }
+    done = true;
     reader_.pop();
     reader_.release();
     ++inputs_;
-    if (++in_batch_ >= batch_inputs) {
+    if (std::exchange(drained_, false)) {
+      // Counted by then, so that whoever waited for it finds nothing on its way.
       end_batch();
+      write(Drained{});
+      publish();
+      break;
+    }
+    if (++in_batch_ >= batch_inputs) {
+      break;
     }
   }
-  end_batch();
-  return true;
+  if (in_batch_ > 0 && !broken_) {
+    end_batch();
+  }
+  return done;
 }
 
 bool Service::apply(const Record& record) {
   const auto input = parse_input(record.type, record.body);
   if (!input) {
+    return false;
+  }
+  if (const auto* settings = std::get_if<Configure>(&input.value())) {
+    return begin_session(*settings);
+  }
+  if (std::holds_alternative<Leave>(input.value())) {
+    leaving_ = true;
+    return true;
+  }
+  if (std::holds_alternative<EndSession>(input.value())) {
+    // Keys wipe themselves. What has not been published is nobody's.
+    receiver_.reset();
+    epochs_.clear();
+    return true;
+  }
+  if (!receiver_) {
     return false;
   }
   media::Receiver& receiver = *receiver_;
@@ -176,16 +215,11 @@ bool Service::apply(const Record& record) {
   } else if (const auto* s = std::get_if<Restore>(&input.value())) {
     receiver.restore(s->ssrc, s->checkpoint, s->history, time_from_ns(s->now));
   } else if (const auto* w = std::get_if<WarmUp>(&input.value())) {
+    out_.working_on.store(warming_up | w->ssrc, std::memory_order_relaxed);
     receiver.warm_up(w->ssrc, w->opus);
   } else if (const auto* n = std::get_if<Drain>(&input.value())) {
     receiver.drain(time_from_ns(n->now), *this);
-    end_batch();
-    write(Drained{});
-    publish();
-  } else if (std::holds_alternative<Leave>(input.value())) {
-    leaving_ = true;
-  } else {
-    return false;  // settings come once
+    drained_ = true;
   }
   out_.working_on.store(0, std::memory_order_relaxed);
   return true;
@@ -314,6 +348,11 @@ void Service::boundary() {
 
 void Service::end_batch() {
   in_batch_ = 0;
+  if (!receiver_) {
+    write(BatchOut{inputs_, no_deadline, {}});
+    publish();
+    return;
+  }
   // Checkpoints first: the parent takes one only for an SSRC with an open datagram.
   CheckpointOut out;
   for (const std::uint32_t ssrc : receiver_->touched()) {
@@ -344,7 +383,7 @@ void Service::end_batch() {
 void Service::publish() {
   writer_.publish();
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  const std::uint32_t nap = in_.nap.load(std::memory_order_relaxed);
+  const std::uint32_t nap = first_in_.nap.load(std::memory_order_relaxed);
   if (nap % 2 == 1 && nap != rung_for_) {
     rung_for_ = nap;
     constexpr std::uint64_t one = 1;

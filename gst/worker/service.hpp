@@ -8,12 +8,18 @@
 
 namespace discord::worker {
 
-// One for a worker's life. Between `configure` and the end it makes no system call but waiting on a
-// futex and ringing the doorbell.
+// Crypto libraries look up algorithms and allocate when they are first used; afterwards a key costs
+// no system call.
+void warm_up_libraries();
+
+// One for each pair of rings, for a worker's life. Behind the sandbox it makes no system call but
+// waiting on a futex and ringing the doorbell.
 class Service final : private media::ReceiverSink {
  public:
-  // The two mappings of worker/layout.hpp.
-  Service(const std::uint8_t* input, std::uint8_t* output, int doorbell);
+  // The two mappings of worker/layout.hpp; those of the first pair, through which all sleep and
+  // wake up, if this is another.
+  Service(const std::uint8_t* input, std::uint8_t* output, int doorbell,
+          const InputHeader* first_in = nullptr, OutputHeader* first_out = nullptr);
   ~Service() override;
 
   // Waits for the settings and makes everything that will be needed. False when the first record is
@@ -23,10 +29,18 @@ class Service final : private media::ReceiverSink {
   // Until told to leave (true), or the parent writes nonsense (false).
   bool run();
 
+  // The same in steps, for several in turn. Does what there is to do, a batch at most; false when
+  // there was nothing.
+  bool step();
+  bool news() const noexcept { return reader_.news(); }
+  bool leaving() const noexcept { return leaving_; }
+  bool broken() const noexcept { return broken_; }  // the parent wrote nonsense
+
  private:
   static constexpr unsigned batch_inputs = 16;  // what a crash makes to be done again
 
   bool apply(const Record& record);
+  bool begin_session(const Configure& settings);
   bool add_epoch(const BeginEpoch& epoch);
   bool add_senders(const AddSenders& senders);
   bool use_epochs(const UseEpochs& use);
@@ -46,6 +60,7 @@ class Service final : private media::ReceiverSink {
   const std::uint8_t* input_;
   const InputHeader& in_;
   OutputHeader& out_;
+  const InputHeader& first_in_;
   int doorbell_;
   RingReader reader_;
   RingWriter writer_;
@@ -56,6 +71,8 @@ class Service final : private media::ReceiverSink {
   unsigned in_batch_ = 0;
   std::uint32_t rung_for_ = 0;  // the dispatcher's nap we have rung for
   bool leaving_ = false;
+  bool drained_ = false;  // to be said when it has been counted
+  bool broken_ = false;
 };
 
 }  // namespace discord::worker

@@ -20,7 +20,12 @@ class EncryptedCall : public Suite {
     begin("lossy", {.server = lossy()});
     begin("passthrough", {.server = passthrough()});
     begin("forged", {.server = forged()});
+    begin("three in workers", {.server = encrypted(3), .receiver = workers});
+    begin("goings in workers", {.server = comings_and_goings(), .receiver = workers});
+    begin("forged in workers", {.server = forged(), .receiver = workers});
   }
+
+  static constexpr const char* workers = "discordworkerdec name=dec decode=false";
 
   static std::uint64_t user(std::size_t index) { return person({.index = index}).speaker.user_id; }
 
@@ -115,6 +120,33 @@ TEST_F(EncryptedCall, FramesInTheClearAreCountedAndNeverPlayed) {
 TEST_F(EncryptedCall, ForgedAndReplayedFramesChangeNothing) {
   const Verdict verdict = judge("forged");
   const Outcome call = outcome("forged");
+  EXPECT_EQ(call.decrypt.at("bad-tag"), 20u);
+  EXPECT_EQ(call.decrypt.at("replayed"), 20u);
+  EXPECT_EQ(verdict.missing, 40u) << "more than those was not played";
+  EXPECT_EQ(call.errors.size(), 0u);
+}
+
+TEST_F(EncryptedCall, ThreePeopleThroughWorkers) {
+  const Verdict verdict = judge("three in workers");
+  const Outcome call = outcome("three in workers");
+  EXPECT_EQ(verdict.missing, 0u);
+  EXPECT_EQ(call.files.size(), 3u);
+  EXPECT_EQ(unopened(call), 0u) << "a good frame was refused";
+  EXPECT_TRUE(said(call, "discord-worker"));
+  EXPECT_TRUE(said(call, "discord-stats"));
+}
+
+TEST_F(EncryptedCall, OneLeavesAndOneJoinsThroughWorkers) {
+  const Verdict verdict = judge("goings in workers");
+  const Outcome call = outcome("goings in workers");
+  EXPECT_EQ(verdict.missing, 0u);
+  EXPECT_EQ(call.files.size(), 3u) << "one file a user, whatever becomes of the SSRC";
+  EXPECT_EQ(unopened(call), 0u) << "a good frame was refused";
+}
+
+TEST_F(EncryptedCall, ForgedAndReplayedFramesChangeNothingInWorkers) {
+  const Verdict verdict = judge("forged in workers");
+  const Outcome call = outcome("forged in workers");
   EXPECT_EQ(call.decrypt.at("bad-tag"), 20u);
   EXPECT_EQ(call.decrypt.at("replayed"), 20u);
   EXPECT_EQ(verdict.missing, 40u) << "more than those was not played";

@@ -205,6 +205,9 @@ gboolean copy_figure(GQuark field, const GValue* value, gpointer data) {
 Outcome::Figures figures(const Live& live, const char* name) {
   Outcome::Figures out;
   const ObjectPtr<GstElement> element = live.element(name);
+  if (!element) {
+    return out;
+  }
   GstStructure* raw = nullptr;
   g_object_get(element.get(), "stats", &raw, nullptr);
   const StructurePtr stats(raw);
@@ -224,8 +227,7 @@ std::string pipeline_of(const loopback::Server& server, const CallPlan& plan,
   } else {
     source += " endpoint=ws://" + server.endpoint();
   }
-  return source + " " + plan.source + " ! discorddecrypt name=dec ! discordreorder name=order ! " +
-         "discordrecordsink name=rec location=" + folder + " " + plan.recorder;
+  return source + " " + plan.source + " ! " + plan.receiver + " ! discordrecordsink name=rec location=" + folder + " " + plan.recorder;
 }
 
 // Every datagram the source passes on: those of the speakers and the noise.
@@ -255,15 +257,15 @@ std::string run(const Live& live, const CallPlan& plan, Witness& witness, Outcom
     }
   }
   outcome.dave = live.server.dave();
-  outcome.source = figures(live, "src");
-  outcome.decrypt = figures(live, "dec");
-  outcome.reorder = figures(live, "order");
   if (plan.end == CallPlan::End::eos) {
     gst_element_send_event(live.pipeline, gst_event_new_eos());
     if (!witness.wait_for_end()) {
       return "EOS did not come through";
     }
   }
+  outcome.source = figures(live, "src");
+  outcome.decrypt = figures(live, "dec");
+  outcome.reorder = figures(live, "order");
   return {};
 }
 

@@ -83,6 +83,8 @@ struct CallPlan {
   loopback::Options server;
   std::string source = "";              // more properties of discordvoicesrc
   std::string recorder = "format=wav";  // properties of discordrecordsink
+  // In the middle; `dec` and `order` name those whose figures are kept.
+  std::string receiver = "discorddecrypt name=dec ! discordreorder name=order";
   End end = End::eos;
   std::function<void(const Live&)> during = {};  // runs once the pipeline plays
 };

@@ -178,6 +178,9 @@ TEST(WorkerCall, ProcessesAndThisProcessSoundTheSame) {
     EXPECT_EQ(here.buffers.size(), 5u);
     EXPECT_TRUE(here.buffers == there.buffers);
     EXPECT_EQ(here.counts, there.counts);
+    const Output shared = run("discordworkerdec pool=together", call.datagrams, call.steps);
+    EXPECT_TRUE(here.buffers == shared.buffers);
+    EXPECT_EQ(here.counts, shared.counts);
   }
 }
 

@@ -122,10 +122,10 @@ struct Weather {
 using Wrap = std::function<Bytes(std::uint32_t ssrc, Time when, const Bytes& opus)>;
 inline std::vector<OnWire> call(std::size_t speakers, std::size_t packets,
                                 const Weather& weather = {}, std::uint32_t first_ssrc = 1000,
-                                const Wrap& wrap = {}) {
+                                const Wrap& wrap = {}, const transport::Key& with = key()) {
   std::mt19937 random(weather.seed);
   const auto chance = [&](double p) { return (random() % 100000) < p * 100000; };
-  Sealer sealer;
+  Sealer sealer(with);
   std::vector<OnWire> out;
   for (std::size_t s = 0; s < speakers; ++s) {
     Voice voice(static_cast<std::uint32_t>(s + 1), s % 2 == 0 ? 2 : 1,

@@ -1,7 +1,6 @@
 // End-to-end encrypted calls in worker processes, against one receiver in this process.
 #include "e2ee_rig.hpp"
-#include "hostile_worker.hpp"
-#include "worker_rig.hpp"
+#include "pool_rig.hpp"
 
 #include <signal.h>
 #include <fstream>
