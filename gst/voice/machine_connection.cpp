@@ -80,6 +80,16 @@ void Session::Machine::renew(Credentials fresh, Time now, Out& out) {
   begin(now, out);
 }
 
+void Session::Machine::suspend(std::string reason, Duration patience, Time now, Out& out) {
+  drop_socket(normal_closure, out);
+  leave_media(out);
+  reconnect_at.reset();
+  ask_at.reset();
+  last_cause = {FailKind::Timeout, reason + " Nothing came for too long; start again.", {}};
+  give_up_at = now + patience;
+  set_state(State::AwaitingCredentials, std::move(reason), out);
+}
+
 void Session::Machine::open_socket(Time now, Out& out) {
   ++socket;
   socket_live = true;
@@ -160,6 +170,12 @@ void Session::Machine::socket_closed(std::optional<std::uint16_t> code, std::str
     debug += ": " + printable(reason);
   }
   Cause cause{row.kind, std::string(row.sentence), std::move(debug)};
+  if (code == 4006 && !ever_complete) {
+    // Discord does not say which of the values it does not like.
+    cause.sentence +=
+        " They belong together with user-id, guild-id and channel-id: a wrong one of these is "
+        "answered with 4006 as well.";
+  }
   switch (row.action) {
     case CloseAction::Resume:
       reconnect(std::move(cause), reconnect_delays.size(), now, out);
@@ -333,7 +349,11 @@ void Session::Machine::step_timed_out(Time now, Out& out) {
     case Step::None:
       return;
     case Step::Open:
-      missing = "did not open the WebSocket";
+      // A server that speaks no TLS waits for us to say something it understands, as we wait.
+      missing = url.starts_with("wss://")
+                    ? "did not finish the TLS handshake or open the WebSocket (is it a plain ws:// "
+                      "port, or another service?)"
+                    : "did not open the WebSocket";
       break;
     case Step::Ready:
       missing = "did not answer Identify with Ready";

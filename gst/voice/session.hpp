@@ -79,6 +79,14 @@ class Session {
   // start() and stop(), also after Fail, which is how a move or a region change goes on.
   void renew(Credentials credentials, Time now, Out& out);
 
+  // Closes whatever connection there is, if any, and waits for renew(); fails with `reason` when
+  // none comes within `patience`. Also instead of start(), when there are no credentials yet.
+  void suspend(std::string reason, Duration patience, Time now, Out& out);
+  // Ends with this Fail, because somebody else knows that it cannot go on.
+  void give_up(FailKind kind, std::string sentence, std::string debug, Time now, Out& out);
+  // The channel of the next connections is a stage, which may go without end-to-end encryption.
+  void set_stage(bool stage);
+
   void on_socket_open(Generation generation, Time now, Out& out);
   void on_text(Generation generation, std::string_view text, Time now, Out& out);
   void on_binary(Generation generation, ByteSpan bytes, Time now, Out& out);
