@@ -182,6 +182,9 @@ GstFlowReturn Decrypt::deliver(GateOutput& out) {
   if (out.undecryptable && session) {
     call_state(session.get()).report_undecryptable(*out.undecryptable);
   }
+  if (session) {
+    call_state(session.get()).note_opened(out.rtp.buffers() + out.rtcp.size());
+  }
   const GstFlowReturn flow = out.rtp.push(element, srcpad);
   rtcp.push(sinkpad, std::move(out.rtcp));
   if (timing.live()) {
@@ -576,6 +579,5 @@ static void gst_discord_decrypt_class_init(GstDiscordDecryptClass* klass) {
   gst_element_class_add_static_pad_template(element_class, &rtcp_template);
   gst_element_class_set_static_metadata(
       element_class, "Discord voice decryption", "Decryptor/Network/RTP",
-      "Opens the encryption of Discord voice datagrams and tells whose they are",
-      element_author);
+      "Opens the encryption of Discord voice datagrams and tells whose they are", element_author);
 }

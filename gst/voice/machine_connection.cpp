@@ -9,9 +9,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration step_timeout = 10s;
-constexpr Duration move_timeout = 10s;         // 4014, 4022: how long a move may take to show
-constexpr Duration credentials_timeout = 60s;  // a server failover takes that long
-constexpr Duration stable_after = 30s;         // then earlier failures are forgotten
+constexpr Duration move_timeout = 10s;  // 4014, 4022: how long a move may take to show
+constexpr Duration stable_after = 30s;  // then earlier failures are forgotten
 constexpr std::array<Duration, 4> reconnect_delays = {0s, 1s, 2s, 5s};
 constexpr std::array<Duration, 5> rejoin_delays = {0s, 2s, 5s, 10s, 30s};
 
@@ -208,7 +207,12 @@ void Session::Machine::socket_closed(std::optional<std::uint16_t> code, std::str
       }
       // Coming back uninvited would undo a moderator's decision, so nobody is asked.
       last_cause = cause;
-      give_up_at = now + move_timeout;
+      if (options.ask_after_move) {
+        ask_at = now + move_timeout;
+        give_up_at = now + move_timeout + options.patience;
+      } else {
+        give_up_at = now + move_timeout;
+      }
       set_state(State::AwaitingCredentials, std::move(cause.sentence), out);
       return;
     case CloseAction::Stop:
@@ -322,7 +326,7 @@ void Session::Machine::rejoin(Cause cause, std::size_t max_rejoins, Time now, Ou
   leave_media(out);
   const Duration delay = rejoin_delays[rejoins++];
   last_cause = cause;
-  give_up_at = now + delay + credentials_timeout;
+  give_up_at = now + delay + options.patience;
   set_state(State::AwaitingCredentials, cause.sentence, out);
   if (delay == Duration::zero()) {
     out.push_back(NeedCredentials{std::move(cause.sentence)});

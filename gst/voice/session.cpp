@@ -91,7 +91,7 @@ void Session::renew(Credentials credentials, Time now, Out& out) {
 }
 
 void Session::suspend(std::string reason, Duration patience, Time now, Out& out) {
-  if (machine_->state != State::Stopped) {
+  if (!machine_->is_over()) {
     machine_->suspend(std::move(reason), patience, now, out);
   }
 }

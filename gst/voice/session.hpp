@@ -31,6 +31,9 @@ struct Options {
   bool prefer_aes = true;  // AES-GCM where the server lists it; false asks for XChaCha20
   bool prime = false;      // speak five silence frames after the Session Description
   bool can_renew = false;  // somebody answers NeedCredentials; otherwise a lost session is a Fail
+  Duration patience = std::chrono::seconds(60);  // for that answer
+  // Ask for credentials also when a move does not show, because who answers knows of kicks.
+  bool ask_after_move = false;
   EncryptionOptions e2ee = {};
 };
 
