@@ -19,10 +19,14 @@ std::string bot(Call& call, std::uint64_t in = channel, const std::string& more 
          " channel-id=" + std::to_string(in) + " " + more + " ";
 }
 
-// A token of its own for each test, so that no session of another one is resumed.
-loopback::Options options(double seconds = 30) {
+// A token of its own for each test, so that no session of another one is resumed. Who comes back
+// from a move begins with the next spurt, so they are short and many.
+loopback::Options options(bool once = false) {
   static int number = 0;
-  loopback::Options o = call_options(seconds);
+  loopback::Options o = call_options(once ? 0.4 : 0.2);
+  for (loopback::TalkerOptions& t : o.calls.front().talkers) {
+    t.speaker.repeat = once ? Duration{0} : Duration(250ms);
+  }
   o.main.bot_token = "token-" + std::to_string(++number) + "-" + std::to_string(getpid());
   return o;
 }
@@ -90,7 +94,7 @@ struct Seated {
 }  // namespace
 
 TEST(Bot, JoinsAndHearsEveryPacket) {
-  Call call(options(0.4));
+  Call call(options(true));
   Pipeline p(bot(call) + chain);
   Counter heard(p.pad("r", "src").get());
   p.play();
@@ -306,7 +310,7 @@ TEST(BotCall, BeingDeafenedByAModeratorIsAWarning) {
 }
 
 TEST(BotCall, ThirtyMovesInARow) {
-  Seated s(options(60));
+  Seated s(options());
   for (int i = 0; i < 30; ++i) {
     s.drain();
     s.command({{"do", "bot-move"}, {"events_first", i % 2 == 0}, {"code", i % 3 == 0 ? 0 : 4014}});
@@ -350,7 +354,7 @@ TEST(BotGateway, EventsOfTheGapAreReplayed) {
 
 // A thousand are done with invented time in tests/unit; here the sockets are real.
 TEST(BotGateway, TenDropsInARowCostNothing) {
-  Seated s(options(60));
+  Seated s(options());
   s.drain();
   // From the second on each waits a little longer, so they are broken while they wait, too.
   for (int i = 0; i < 10; ++i) {
