@@ -503,11 +503,16 @@ void MainGateway::on_timer(Time now, Out& out) {
   }
   const auto due = [&](const Deadline& deadline) { return deadline && *deadline <= now; };
   if (due(step_deadline_)) {
+    // A server that speaks no TLS waits for us to say something it understands, as we wait.
+    const bool handshake = step_ == Step::Open && !options_.url.starts_with("ws://");
     drop_socket(coming_back, out);
     session_.resume_url.clear();
     lose(FailKind::Timeout,
-         "Discord's gateway did not answer in time; check the network, the firewall and "
-         "gateway-url.",
+         handshake
+             ? "Discord's gateway did not finish the TLS handshake in time; check the network "
+               "and the firewall, and that gateway-url is not a plain ws:// port."
+             : "Discord's gateway did not answer in time; check the network, the firewall and "
+               "gateway-url.",
          {}, {}, now, out);
   }
   if (due(heartbeat_at_)) {
