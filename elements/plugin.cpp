@@ -6,6 +6,7 @@
 #include "elements/gstdiscordrecordsink.h"
 #include "elements/gstdiscordreorder.h"
 #include "elements/gstdiscordssrcdemux.h"
+#include "elements/gstdiscordutterances.h"
 #include "elements/gstdiscordvoicesrc.h"
 #include "elements/gstdiscordworkerdec.h"
 
@@ -18,6 +19,7 @@ static gboolean plugin_init(GstPlugin* plugin) {
   any |= GST_ELEMENT_REGISTER(discordreorder, plugin);
   any |= GST_ELEMENT_REGISTER(discordssrcdemux, plugin);
   any |= GST_ELEMENT_REGISTER(discordrecordsink, plugin);
+  any |= GST_ELEMENT_REGISTER(discordutterances, plugin);
   any |= GST_ELEMENT_REGISTER(discordworkerdec, plugin);
   return any;
 }
