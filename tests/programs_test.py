@@ -238,6 +238,25 @@ class Programs(unittest.TestCase):
                          {"500": "Ada ‮ <3", "501": ""})
         self.assertEqual(len(list((self.folder / "out").glob("*.mka"))), 1)
 
+    def test_the_example_in_javascript_drives_it(self):
+        node = shutil.which("node")
+        if not node:
+            self.skipTest("apt install nodejs")
+        ready = self.call()
+        done = subprocess.run([node, "--input-type=module", "-e", f"""
+            import {{ startRecorder }} from '{PIPELINES}/javascript/record.mjs';
+            const recorder = startRecorder('{RECORD}', ['-o', '{self.folder}/out', '--flat', '-f', 'wav'],
+              (event) => {{
+                if (event.event === 'ready') recorder.send({{ do: 'join', ...{json.dumps(ready)} }});
+                if (event.event === 'speaking') recorder.send({{ do: 'mark', label: 'js' }});
+                if (event.event === 'mark') recorder.send({{ do: 'stop' }});
+              }});
+            process.exit(await recorder.ended);
+            """], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        listed = json.loads(self.recover("--list", "--json", self.folder / "out").stdout)
+        self.assertIn("js", [m["label"] for m in listed["marks"]])
+
     def test_arguments_that_make_no_sense(self):
         for arguments in ([], ["--max-size", "x"], ["--endpoint", "x"], ["stray"],
                           ["-c", "/nonexistent"], ["--user-id", "x"]):
