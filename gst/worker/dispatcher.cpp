@@ -169,6 +169,14 @@ void Pool::read(std::size_t index) {
         next = earliest();
       } else if (meaning == Lane::Meaning::drained) {
         changed_.notify_all();
+      } else if (meaning == Lane::Meaning::undecryptable) {
+        // No oftener than one receiver would ask, whatever workers say.
+        const Monotonic time = clock_now();
+        if (time < recovery_allowed_) {
+          meaning = Lane::Meaning::nothing;
+        } else {
+          recovery_allowed_ = time + dave::recovery_pause;
+        }
       }
     }
     switch (meaning) {
@@ -185,6 +193,9 @@ void Pool::read(std::size_t index) {
         observer_.rtcp(rtcp.compound, time_from_ns(rtcp.arrival));
         break;
       }
+      case Lane::Meaning::undecryptable:
+        observer_.undecryptable(std::get<UndecryptableOut>(output.value()).user_id);
+        break;
       case Lane::Meaning::batch:
         observer_.deadline(next);
         break;

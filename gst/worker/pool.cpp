@@ -77,6 +77,14 @@ void Pool::map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) {
   if (user_id == 0 || (before != settings_.users.end() && before->second == user_id)) {
     return;
   }
+  // A user stays with the worker that knows what it has sent.
+  std::optional<std::size_t> home;
+  for (const auto& [other, user] : settings_.users) {
+    if (user == user_id && pins_.contains(other)) {
+      home = pins_.at(other);
+    }
+  }
+  const std::optional<std::size_t> now_at = lane_of(ssrc);
   // As Ingress does: a user has one SSRC, an SSRC one user.
   for (auto it = settings_.users.begin(); it != settings_.users.end();) {
     const auto [other, user] = *it++;
@@ -86,9 +94,9 @@ void Pool::map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) {
   }
   settings_.users[ssrc] = user_id;
   settings_.told_users.insert(user_id);
-  if (!pins_.contains(ssrc)) {
-    pin(ssrc, lane_for(ssrc));
-  }
+  const std::size_t where = now_at ? *now_at : home ? *home : least_loaded();
+  pin(ssrc, where);
+  lanes_[where]->adopt(user_id);
   // All hear it: an SSRC nobody announced may have packets waiting anywhere.
   for (const auto& lane : lanes_) {
     lane->control(MapUser{user_id, to_ns(now), ssrc, 0});
@@ -128,12 +136,11 @@ void Pool::forget_all(Time now) {
   }
 }
 
-void Pool::set_e2ee(bool active, Time now) {
+void Pool::set_media_keys(dave::MediaKeysPtr keys, Time published, Time now) {
   Lock lock(mutex_);
-  settings_.now = std::max(settings_.now, now);
-  settings_.e2ee = active;
+  settings_.use_keys(std::move(keys), published, now);
   for (const auto& lane : lanes_) {
-    lane->control(SetE2ee{to_ns(now), active ? 1u : 0u, 0});
+    lane->send_media_keys();
     lane->pump(clock_now());
   }
 }
@@ -148,18 +155,24 @@ void Pool::set_times(Duration hold_time, Duration latency) {
   }
 }
 
-// Where an SSRC goes: pinned ones to their lane; an announced one to the least loaded; anything
-// else by its number, without an entry until a worker has authenticated it.
-std::size_t Pool::lane_for(std::uint32_t ssrc) {
+// Where the packets of an SSRC are now: pinned, or held there because nobody has said whose they
+// are.
+std::optional<std::size_t> Pool::lane_of(std::uint32_t ssrc) const {
   const auto pinned = pins_.find(ssrc);
   if (pinned != pins_.end()) {
     return pinned->second;
   }
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (lanes_[i]->holds_loose(ssrc)) {
+      return i;
+    }
+  }
+  return std::nullopt;
+}
+
+std::size_t Pool::least_loaded() {
   if (lanes_.empty()) {
     lanes_.push_back(std::make_unique<Lane>(settings_));
-  }
-  if (!settings_.users.contains(ssrc)) {
-    return ssrc * std::size_t{2654435761} % lanes_.size();
   }
   const auto least =
       std::min_element(lanes_.begin(), lanes_.end(),
@@ -206,8 +219,15 @@ void Pool::push(ByteSpan datagram, Time arrival) {
         return;
       }
     }
-    Lane& lane = *lanes_[lane_for(ssrc)];
-    if (datagram.size() > max_datagram || !lane.push(datagram, ssrc, arrival)) {
+    if (lanes_.empty()) {
+      lanes_.push_back(std::make_unique<Lane>(settings_));
+    }
+    // One that nobody announced goes by its number, without an entry until a worker has
+    // authenticated it.
+    const std::size_t by_number = ssrc * std::size_t{2654435761} % lanes_.size();
+    Lane& lane = *lanes_[lane_of(ssrc).value_or(by_number)];
+    if (datagram.size() > max_datagram ||
+        !lane.push(datagram, ssrc, arrival, !pins_.contains(ssrc))) {
       ++ring_full_;
       return;
     }
@@ -272,6 +292,20 @@ media::Ledger Pool::ledger() const {
   out.received += ring_full_ + skipped_;
   out.ring_full += ring_full_;
   out.skipped += skipped_;
+  return out;
+}
+
+std::vector<media::SpeakerStats> Pool::speakers() const {
+  std::vector<media::SpeakerStats> out;
+  {
+    Lock lock(mutex_);
+    for (const auto& lane : lanes_) {
+      lane->speakers(out);
+    }
+  }
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
+    return a.gone != b.gone ? a.gone : !a.gone && a.ssrc < b.ssrc;
+  });
   return out;
 }
 

@@ -16,6 +16,9 @@ enum class Misbehaviour {
   babbles,
   finishes_twice,
   bad_ledger,
+  impossible_counter,  // claims to have opened a frame that nobody can have sent yet
+  lying_row,
+  stranger_cannot_be_opened,
   shrinks_memory,
   last,
 };

@@ -1,7 +1,6 @@
 // The pool with real worker processes, against one receiver in this process on the same packets.
 #include "hostile_worker.hpp"
-#include "receiver_rig.hpp"
-#include "worker/pool.hpp"
+#include "worker_rig.hpp"
 
 #include <poll.h>
 #include <signal.h>
@@ -18,95 +17,6 @@ using namespace discord::rig;
 
 namespace {
 
-constexpr std::uint64_t user_of(std::uint32_t ssrc) {
-  return 500000 + ssrc;
-}
-
-class Watcher final : public PoolObserver {
- public:
-  void frame(const DecodedFrame& f) override {
-    Lock lock(mutex_);
-    tracks_[f.ssrc].push_back(copy(f));
-    changed_.notify_all();
-  }
-  void speaking(std::uint32_t ssrc, std::uint64_t, bool on, Time when) override {
-    Lock lock(mutex_);
-    said_[ssrc] += (on ? "+" : "-") + std::to_string(to_ns(when) / 1000000);
-  }
-  void rtcp(ByteSpan, Time) override {}
-  void deadline(Deadline) override {}
-  void event(const WorkerEvent& event) override {
-    Lock lock(mutex_);
-    events_.push_back(event);
-    changed_.notify_all();
-  }
-  void failed(const std::string& reason) override {
-    Lock lock(mutex_);
-    failure_ = reason;
-    changed_.notify_all();
-  }
-
-  Tracks tracks() {
-    Lock lock(mutex_);
-    return tracks_;
-  }
-  std::map<std::uint32_t, std::string> said() {
-    Lock lock(mutex_);
-    return said_;
-  }
-  std::string failure() {
-    Lock lock(mutex_);
-    return failure_;
-  }
-  std::size_t count(WorkerEvent::What what) {
-    Lock lock(mutex_);
-    return count_locked(what);
-  }
-  std::vector<WorkerEvent> events() {
-    Lock lock(mutex_);
-    return events_;
-  }
-  // Waits for so many events of a kind, or for failure.
-  bool wait_for(WorkerEvent::What what, std::size_t n) {
-    Lock lock(mutex_);
-    return changed_.wait_for(lock.native(), 20s,
-                             [&] { return count_locked(what) >= n || !failure_.empty(); });
-  }
-  bool wait_for_failure() {
-    Lock lock(mutex_);
-    return changed_.wait_for(lock.native(), 20s, [&] { return !failure_.empty(); });
-  }
-  bool wait_for_frames(std::size_t n) {
-    Lock lock(mutex_);
-    return changed_.wait_for(lock.native(), 20s, [&] {
-      std::size_t have = 0;
-      for (const auto& [ssrc, frames] : tracks_) {
-        have += frames.size();
-      }
-      return have >= n;
-    });
-  }
-
- private:
-  std::size_t count_locked(WorkerEvent::What what) {
-    return static_cast<std::size_t>(std::count_if(
-        events_.begin(), events_.end(), [&](const WorkerEvent& e) { return e.what == what; }));
-  }
-  Mutex mutex_;
-  std::condition_variable changed_;
-  Tracks tracks_;
-  std::map<std::uint32_t, std::string> said_;
-  std::vector<WorkerEvent> events_;
-  std::string failure_;
-};
-
-PoolConfig config(unsigned workers = 1) {
-  PoolConfig out;
-  out.program = find_program();
-  out.max_workers = workers;
-  out.worker_timeout = 5s;  // a busy machine is not a stuck worker
-  return out;
-}
 PoolConfig hostile(Misbehaviour how) {
   PoolConfig out = config();
   const char* program = std::getenv("HOSTILE_WORKER");
@@ -114,53 +24,6 @@ PoolConfig hostile(Misbehaviour how) {
   out.uid = static_cast<uid_t>(how);
   out.worker_timeout = 100ms;
   return out;
-}
-
-void announce(Pool& pool, std::size_t speakers) {
-  for (std::uint32_t s = 0; s < speakers; ++s) {
-    pool.map_user(1000 + s, user_of(1000 + s), Time{});
-  }
-}
-
-// What one receiver makes of it, with the same users.
-Received reference(const std::vector<OnWire>& datagrams, std::size_t speakers,
-                   media::ReceiverConfig receiver_config = {}) {
-  Received out;
-  media::Receiver receiver(receiver_config);
-  for (std::uint32_t s = 0; s < speakers; ++s) {
-    receiver.map_user(1000 + s, user_of(1000 + s), Time{}, out.out);
-  }
-  receiver.set_key(1, mode, key(), Time{}, out.out);
-  for (const OnWire& d : datagrams) {
-    receiver.push(d.bytes, 1, d.arrival, out.out);
-    receiver.clear_finished();
-  }
-  receiver.drain(datagrams.back().arrival, out.out);
-  out.ledger = receiver.ledger();
-  return out;
-}
-
-void expect_same(Tracks a, Tracks b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (auto& [ssrc, frames] : a) {
-    ASSERT_EQ(frames.size(), b[ssrc].size()) << ssrc;
-    for (std::size_t i = 0; i < frames.size(); ++i) {
-      ASSERT_TRUE(frames[i] == b[ssrc][i]) << ssrc << " frame " << i;
-    }
-  }
-}
-// The same frames at the same places, whatever they sound like.
-void expect_same_places(Tracks a, Tracks b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (auto& [ssrc, frames] : a) {
-    ASSERT_EQ(frames.size(), b[ssrc].size()) << ssrc;
-    for (std::size_t i = 0; i < frames.size(); ++i) {
-      ASSERT_EQ(frames[i].sample, b[ssrc][i].sample) << ssrc << " frame " << i;
-      ASSERT_EQ(frames[i].kind, b[ssrc][i].kind) << ssrc << " frame " << i;
-      ASSERT_EQ(frames[i].opus, b[ssrc][i].opus) << ssrc << " frame " << i;
-      ASSERT_EQ(frames[i].user_id, b[ssrc][i].user_id);
-    }
-  }
 }
 
 class PidWatch {
@@ -503,6 +366,19 @@ TEST(WorkerPool, HostThatReapsOurChildren) {
 
 namespace {
 
+// Keys of the end-to-end encryption for those who were announced.
+dave::MediaKeysPtr members_of(std::uint32_t speakers) {
+  auto epoch = std::make_shared<dave::EpochKeys>();
+  epoch->serial = 1;
+  for (std::uint32_t s = 0; s < speakers; ++s) {
+    epoch->senders.push_back({user_of(1000 + s), dave::BaseSecret()});
+  }
+  auto keys = std::make_shared<dave::MediaKeys>();
+  keys->active = true;
+  keys->epochs.push_back({epoch, std::nullopt});
+  return keys;
+}
+
 class Hostile : public testing::Test {
  protected:
   void SetUp() override {
@@ -597,6 +473,7 @@ TEST_F(Hostile, NoAnswerOfAnyKindHarmsTheParent) {
     settings.max_restarts = 3;
     Pool pool(settings, watcher);
     announce(pool, 2);
+    pool.set_media_keys(members_of(2), Time(1s), Time(1s));
     pool.set_key(1, mode, key(), Time{});
     for (const OnWire& d : datagrams) {
       pool.push(d.bytes, d.arrival);
