@@ -52,7 +52,8 @@ class Call(unittest.IsolatedAsyncioTestCase):
         return discord.Client(intents=discord.Intents(guilds=True, voice_states=True))
 
     async def asyncSetUp(self):
-        loopback = Loopback(os.environ["DISCORD_LOOPBACK"], *self.OPTIONS)
+        loopback = await asyncio.get_running_loop().run_in_executor(
+            None, lambda: Loopback(os.environ["DISCORD_LOOPBACK"], *self.OPTIONS))
         self.addCleanup(loopback.__exit__)
         self.loopback = loopback
         self.front = Front(loopback)

@@ -47,6 +47,7 @@ class Front:
         self.swap = False
         self.mute = False
         self.joins = []
+        self.joined = False
         self.answers = asyncio.Queue()
         self.posted = []
         self.identified = 0
@@ -136,6 +137,9 @@ class Front:
             return
         fresh = channel is not None and self.in_channel is None
         self.in_channel = channel
+        if fresh and self.joined:  # values belong to one join
+            self.credentials.update((await self._ask("change-server"))["credentials"])
+        self.joined = self.joined or fresh
         await self._tell(state=True, server=fresh)
 
     async def _tell(self, state, server):

@@ -64,7 +64,7 @@ class Listening(Call):
         told = asyncio.Queue()
 
         async def after(sink, exc=None, *, extra):
-            await told.put((sink, exc, extra, voice.is_listen_cleaning(), sink.cleaned))
+            await told.put((sink, exc, extra, any(one.sink is sink for one in voice._cleaning), sink.cleaned))
 
         def state():
             return (voice.is_listening(), voice.is_listening_paused(), voice.is_listen_receiving(),
@@ -281,7 +281,7 @@ class Moving(Call):
         await until(voice.is_connected)
         await ears.hears(20, 30)
         self.assertEqual([join["channel_id"] for join in self.front.joins[1:3]],
-                         [None, str(self.front.channel_id)])
+                         [None, self.front.channel_id])
         self.assertEqual(ears.cleaned, 0)
 
 

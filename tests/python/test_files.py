@@ -138,7 +138,7 @@ class Files(Folder):
                        check=True)
         data = open(raw, "rb").read()
         samples = struct.unpack(f"<{len(data) // 2}h", data)[::2]
-        self.assertAlmostEqual(len(samples), 96000, delta=3000)
+        self.assertAlmostEqual(len(samples), 96000, delta=4000)  # what the encoder adds in front and behind
         self.assertLess(max(map(abs, samples[:44000])), 200)
         self.assertGreater(max(map(abs, samples[52000:])), 5000)
         self.assertLess(os.path.getsize(path), 64000 / 8 * 2.2)

@@ -4,6 +4,7 @@
 
     recording_bot.py TOKEN-FILE [OUTPUT-FOLDER]
 """
+import asyncio
 import pathlib
 import sys
 from typing import Literal, Optional
@@ -62,7 +63,11 @@ async def show_deafened(voice_client: listening.VoiceClient, deafened: bool) -> 
 @app_commands.guild_only()
 async def start(interaction: discord.Interaction, file_format: Literal["mp3", "wav"]) -> None:
     await interaction.response.defer(thinking=True)
-    voice_client = await voice_client_for(interaction)
+    try:
+        voice_client = await voice_client_for(interaction)
+    except (discord.ClientException, asyncio.TimeoutError) as error:
+        await interaction.followup.send(f"I could not join: {error}")
+        return
     if voice_client is None:
         await interaction.followup.send("You are not in a voice channel.")
     elif voice_client.is_listen_receiving():

@@ -130,13 +130,13 @@ class VoiceClient(discord.VoiceProtocol):
         self._reconnect = reconnect
         self._self_deaf = self_deaf
         self._self_mute = self_mute
-        call = self._call = Call(self.loop, dict(self.source_properties))
-        call.on_connected = self._on_connected
-        call.on_failed = self._on_failed
-        call.on_branch_failed = self._on_branch_failed
-        call.on_message = self._on_message
-        call.on_credentials_needed = self._on_credentials_needed
         try:
+            call = self._call = Call(self.loop, dict(self.source_properties))
+            call.on_connected = self._on_connected
+            call.on_failed = self._on_failed
+            call.on_branch_failed = self._on_branch_failed
+            call.on_message = self._on_message
+            call.on_credentials_needed = self._on_credentials_needed
             await asyncio.wait_for(self._join(), timeout)
         except BaseException as error:
             await self._shut_down(None, leave=True)
