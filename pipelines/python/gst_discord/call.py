@@ -91,7 +91,10 @@ class Call:
                 if message.parse_progress()[0] == Gst.ProgressType.COMPLETE:
                     self.on_connected()
             elif message.type == Gst.MessageType.ELEMENT:
-                self.on_message(message.get_structure())
+                structure = message.get_structure()
+                if structure.get_name() == "discord-session" and structure.get_value("state") == "connected":
+                    self.on_connected()
+                self.on_message(structure)
 
     async def start(self, credentials: Credentials) -> None:
         """Connects with these values, or leaves what there is and connects anew; on_connected or on_failed tells
@@ -124,7 +127,11 @@ class Call:
 
     def _hang_up(self) -> None:
         with self._lock:
-            if not self.closed and self.credentials is not None and not self.hot:
+            if self.closed or self.credentials is None:
+                return
+            if self.hot:
+                self.source.emit("update-voice-server", None, "")
+            else:
                 self.source.set_state(Gst.State.READY)
 
     async def close(self) -> None:
