@@ -174,6 +174,8 @@ void DecodeOutput::frame(const media::DecodedFrame& frame) {
   meta->speaking_flags = frame.speaking_flags;
   if (decoded && !frame.opus.empty()) {
     meta->packet = copy_bytes(frame.opus).release();
+    meta->sequence = static_cast<guint16>(frame.sequence);
+    meta->rtp_timestamp = frame.timestamp;
   }
   add(std::move(buffer));
 }

@@ -11,6 +11,8 @@ gboolean speaker_meta_init(GstMeta* meta, gpointer, GstBuffer*) {
   self->audio_level = GST_DISCORD_AUDIO_LEVEL_UNKNOWN;
   self->speaking_flags = 0;
   self->packet = nullptr;
+  self->sequence = 0;
+  self->rtp_timestamp = 0;
   return TRUE;
 }
 
@@ -29,6 +31,8 @@ gboolean speaker_meta_transform(GstBuffer* dest, GstMeta* meta, GstBuffer*, GQua
   to->audio_level = from->audio_level;
   to->speaking_flags = from->speaking_flags;
   to->packet = from->packet != nullptr ? gst_buffer_ref(from->packet) : nullptr;
+  to->sequence = from->sequence;
+  to->rtp_timestamp = from->rtp_timestamp;
   return TRUE;
 }
 

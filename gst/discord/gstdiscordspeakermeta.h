@@ -39,6 +39,9 @@ typedef enum {
  * @speaking_flags: 1 microphone, 2 soundshare, 4 priority
  * @packet: (nullable): on decoded audio the authenticated Opus packet the frame came from; owned
  *     by the meta
+ * @sequence: on decoded audio the RTP sequence number of @packet; 0 where there is no packet. On an
+ *     RTP buffer it is in the header
+ * @rtp_timestamp: likewise the RTP timestamp
  *
  * Identity of the speaker, on every RTP buffer behind `discorddecrypt` and on every decoded frame,
  * so that nobody looks an SSRC up a second time, when it may belong to somebody else already.
@@ -53,6 +56,8 @@ typedef struct {
   guint8 audio_level;
   guint8 speaking_flags;
   GstBuffer* packet;
+  guint16 sequence;
+  guint32 rtp_timestamp;
 } GstDiscordSpeakerMeta;
 
 GType gst_discord_speaker_meta_api_get_type(void);
