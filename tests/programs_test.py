@@ -234,8 +234,9 @@ class Programs(unittest.TestCase):
         recorder.wait(timeout=PATIENCE)
         self.assertEqual(recorder.returncode, 0)
         listed = json.loads(self.recover("--list", "--json", self.folder / "out").stdout)
-        self.assertEqual({s["user_id"]: s["name"] for s in listed["speakers"]},
-                         {"500": "Ada ‮ <3", "501": ""})
+        names = {s["user_id"]: s["name"] for s in listed["speakers"]}
+        self.assertEqual(names.pop("500"), "Ada ‮ <3")
+        self.assertIn(names, ({}, {"501": ""}))  # the other one may not have said anything yet
         self.assertEqual(len(list((self.folder / "out").glob("*.mka"))), 1)
 
     def test_the_example_in_javascript_drives_it(self):
