@@ -113,6 +113,9 @@ struct WorkerDec {
   DeadlineTimer timer;
   DecodeOutput output;
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
+  // Without workers the streaming thread decodes and pushes itself, as decoders do: handing each
+  // frame to a thread of ours would cost a tenth of the decoding.
+  std::atomic<bool> same_thread{false};
 
   Mutex mutex;
   // Destroyed without the lock: it waits for threads that call us.
@@ -135,6 +138,7 @@ struct WorkerDec {
   GstFlowReturn process(std::vector<BufferPtr> datagrams);
   void push_rtcp(BufferPtr buffer);
   bool push_item(DecodeOutput::Item item);
+  void hand_on();
   GstStructure* stats() EXCLUDES(mutex);
 };
 
@@ -193,7 +197,9 @@ void WorkerDec::start_engine() {
   std::shared_ptr<DecodeEngine> made;
   if (s.isolation == GST_DISCORD_ISOLATION_NONE) {
     made = make_local_engine(config.receiver, output);
+    same_thread = true;
   } else {
+    same_thread = false;
     config.program = worker::find_program();
     config.max_workers = s.max_workers != 0 ? s.max_workers : g_get_num_processors();
     config.idle_timeout = std::chrono::milliseconds(s.idle_timeout);
@@ -205,6 +211,7 @@ void WorkerDec::start_engine() {
   if (own_key) {
     made->set_key(0, own_key->mode, own_key->key, Time{});
   }
+  output.set_same_thread(same_thread);
   follower = CallFollower();
   seen_version = 0;
   Lock lock(mutex);
@@ -261,6 +268,7 @@ void WorkerDec::on_timer(GstClockTime now) {
     const Time time = time_from_ns(static_cast<std::int64_t>(now));
     synchronise(*e, time);
     e->advance(time);
+    hand_on();
     // Workers say what is next when they have answered.
     if (const Deadline next = e->next_deadline(); next && *next > time) {
       arm(*next);
@@ -301,12 +309,16 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
     const MappedBuffer map(datagram.get(), GST_MAP_READ);
     e->push(map ? ByteSpan(map.data(), map.size()) : ByteSpan(), arrival);
   }
+  hand_on();
   if (timing.live()) {
     if (const Deadline next = e->next_deadline()) {
       arm(*next);
     }
   } else {
-    output.wait_until([&] { return e->queued() < max_queued; });
+    // Woken seldom and then for much.
+    if (e->queued() >= max_queued) {
+      output.wait_until([&] { return e->queued() < max_queued / 2; });
+    }
   }
   return flow;
 }
@@ -357,6 +369,17 @@ bool WorkerDec::push_item(DecodeOutput::Item item) {
   return result == GST_FLOW_OK;
 }
 
+// What the engine has brought goes on: by this thread, or by the task, which is told.
+void WorkerDec::hand_on() {
+  if (!same_thread) {
+    output.flush();
+    return;
+  }
+  DecodeOutput::Item item;
+  while (output.try_take(item) && push_item(std::move(item))) {
+  }
+}
+
 GstStructure* WorkerDec::stats() {
   GstStructure* out = gst_structure_new_empty("application/x-discordworkerdec-stats");
   media::Ledger ledger;
@@ -396,7 +419,8 @@ static gboolean gst_discord_worker_dec_activate_src(GstPad* pad, GstObject* pare
     self.flow = GST_FLOW_OK;
     self.rtcp_started = false;
     self.output.set_flushing(false);
-    return gst_pad_start_task(pad, gst_discord_worker_dec_loop, parent, nullptr);
+    return self.same_thread ||
+           gst_pad_start_task(pad, gst_discord_worker_dec_loop, parent, nullptr);
   }
   self.output.set_flushing(true);
   return gst_pad_stop_task(pad);
@@ -455,7 +479,9 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
       self.output.set_flushing(false);
       self.start_engine();
       self.timer.set_flushing(false);
-      gst_pad_start_task(self.srcpad, gst_discord_worker_dec_loop, parent, nullptr);
+      if (!self.same_thread) {
+        gst_pad_start_task(self.srcpad, gst_discord_worker_dec_loop, parent, nullptr);
+      }
       return TRUE;
     case GST_EVENT_EOS:
       if (const auto engine = self.current()) {
@@ -470,6 +496,9 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
     return gst_pad_push_event(self.srcpad, event.release());
   }
   self.output.add(std::move(event));
+  if (self.same_thread) {
+    self.hand_on();
+  }
   return TRUE;
 }
 

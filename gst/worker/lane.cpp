@@ -58,12 +58,12 @@ void Lane::start(std::unique_ptr<WorkerProcess> worker, Monotonic now) {
   pump(now);
 }
 
-std::uint64_t Lane::lose() {
+std::uint64_t Lane::lose(bool blamed) {
   std::uint64_t suspect = worker_ ? worker_->working_on() : 0;
   if ((suspect & warming_up) != 0) {
     // It died of what was only to be heard again: the next one does without.
     const auto known = mirrors_.find(static_cast<std::uint32_t>(suspect));
-    if (known != mirrors_.end()) {
+    if (blamed && known != mirrors_.end()) {
       known->second.last.clear();
     }
     suspect = 0;

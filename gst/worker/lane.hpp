@@ -46,8 +46,8 @@ class Lane {
   // Takes a worker that has been configured, and tells it everything.
   void start(std::unique_ptr<WorkerProcess> worker, Monotonic now);
   // After it has ended, or to be rid of it: what it had published has been handled. Returns the id
-  // that it was working on and that is still open, else 0.
-  std::uint64_t lose();
+  // that it was working on and that is still open, else 0. `blamed`: it died of what it was given.
+  std::uint64_t lose(bool blamed = false);
   // Gives a datagram up for good.
   void skip(std::uint64_t id);
   std::uint32_t ssrc_of(std::uint64_t id) const noexcept;
