@@ -27,6 +27,27 @@ DeadlineTimer::~DeadlineTimer() {
   stop();
 }
 
+void DeadlineTimer::before_change(GstStateChange transition) {
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+    set_flushing(false);
+    start();
+  } else if (transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED) {
+    set_playing(false);
+  } else if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
+    set_flushing(true);
+  }
+}
+
+void DeadlineTimer::after_change(GstStateChange transition, GstStateChangeReturn result) {
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
+    set_playing(true);
+  } else if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
+             (transition == GST_STATE_CHANGE_READY_TO_PAUSED &&
+              result == GST_STATE_CHANGE_FAILURE)) {
+    stop();
+  }
+}
+
 void DeadlineTimer::start() {
   Lock lock(mutex_);
   if (thread_ != nullptr) {

@@ -13,12 +13,8 @@ namespace discord {
 // whatever clock the pipeline chose and a test clock can crank them. It waits only while the
 // element is in PLAYING: in PAUSED running time stands still.
 //
-// How an element drives it:
-//   NULL_TO_READY / READY_TO_PAUSED   start() before chaining up
-//   PAUSED_TO_PLAYING                 set_playing(true) after chaining up
-//   PLAYING_TO_PAUSED                 set_playing(false) before chaining up
-//   PAUSED_TO_READY                   set_flushing(true) before chaining up, stop() after it
-//   set_clock, or a new base time     clock_changed()
+// An element calls before_change() before it chains up its change_state and after_change() after
+// it, and clock_changed() in its set_clock.
 //
 // Threads: every method may be called from any thread and with the caller's locks held, but stop()
 // joins, so it must not be called from the callback or with a lock the callback takes.
@@ -33,6 +29,11 @@ class DeadlineTimer {
   ~DeadlineTimer();
   DeadlineTimer(const DeadlineTimer&) = delete;
   DeadlineTimer& operator=(const DeadlineTimer&) = delete;
+
+  // The timer runs from READY_TO_PAUSED to PAUSED_TO_READY and calls back in PLAYING only. After
+  // `after_change` to READY no callback runs.
+  void before_change(GstStateChange transition) EXCLUDES(mutex_);
+  void after_change(GstStateChange transition, GstStateChangeReturn result) EXCLUDES(mutex_);
 
   // Starts the thread with nothing armed and not flushing. Does nothing when it runs already.
   void start() EXCLUDES(mutex_);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elements/decodeengine.hpp"
 
+#include "net/control_thread.hpp"
+
 namespace discord {
 
 namespace {
@@ -33,9 +35,9 @@ class LocalEngine final : public DecodeEngine, private media::ReceiverSink {
     Lock lock(mutex_);
     receiver_.forget_all(now, *this);
   }
-  void set_e2ee(bool active, Time now) override {
+  void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now) override {
     Lock lock(mutex_);
-    receiver_.set_e2ee(active, now, *this);
+    receiver_.set_media_keys(std::move(keys), published, now, *this);
   }
   void set_times(Duration hold_time, Duration latency) override {
     Lock lock(mutex_);
@@ -45,6 +47,9 @@ class LocalEngine final : public DecodeEngine, private media::ReceiverSink {
   void push(ByteSpan datagram, Time arrival) override {
     Lock lock(mutex_);
     receiver_.push(datagram, ++last_id_, arrival, *this);
+    if (const auto user = receiver_.take_recovery_request(arrival)) {
+      observer_.undecryptable(*user);
+    }
     settle();
   }
   void advance(Time now) override {
@@ -64,6 +69,10 @@ class LocalEngine final : public DecodeEngine, private media::ReceiverSink {
   media::Ledger ledger() const override {
     Lock lock(mutex_);
     return receiver_.ledger();
+  }
+  std::vector<media::SpeakerStats> speakers() const override {
+    Lock lock(mutex_);
+    return receiver_.speakers();
   }
   std::size_t queued() const override { return 0; }
   std::size_t workers() const override { return 0; }
@@ -105,7 +114,9 @@ class WorkerEngine final : public DecodeEngine {
   }
   void retire(std::uint32_t ssrc, Time now) override { pool_.retire(ssrc, now); }
   void forget_all(Time now) override { pool_.forget_all(now); }
-  void set_e2ee(bool active, Time now) override { pool_.set_e2ee(active, now); }
+  void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now) override {
+    pool_.set_media_keys(std::move(keys), published, now);
+  }
   void set_times(Duration hold_time, Duration latency) override {
     pool_.set_times(hold_time, latency);
   }
@@ -114,6 +125,7 @@ class WorkerEngine final : public DecodeEngine {
   void drain(Time now) override { pool_.drain(now); }
   Deadline next_deadline() const override { return pool_.next_deadline(); }
   media::Ledger ledger() const override { return pool_.ledger(); }
+  std::vector<media::SpeakerStats> speakers() const override { return pool_.speakers(); }
   std::size_t queued() const override { return pool_.queued(); }
   std::size_t workers() const override { return pool_.pids().size(); }
   unsigned restarts() const override { return pool_.restarts(); }
@@ -155,7 +167,9 @@ void CallFollower::apply(const CallSnapshot& call, Time now, DecodeEngine& engin
   if (call.key && call.mode && !(applied_.key && *applied_.key == *call.key)) {
     engine.set_key(call.generation, *call.mode, *call.key, now);
   }
-  engine.set_e2ee(call.media_keys && call.media_keys->active, now);
+  if (call.media_keys != applied_.media_keys) {
+    engine.set_media_keys(call.media_keys, net::now(), now);
+  }
   applied_ = call;
 }
 

@@ -19,13 +19,14 @@ class DecodeEngine {
   virtual void map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) = 0;
   virtual void retire(std::uint32_t ssrc, Time now) = 0;
   virtual void forget_all(Time now) = 0;
-  virtual void set_e2ee(bool active, Time now) = 0;
+  virtual void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now) = 0;
   virtual void set_times(Duration hold_time, Duration latency) = 0;
   virtual void push(ByteSpan datagram, Time arrival) = 0;
   virtual void advance(Time now) = 0;
   virtual void drain(Time now) = 0;
   virtual Deadline next_deadline() const = 0;
   virtual media::Ledger ledger() const = 0;
+  virtual std::vector<media::SpeakerStats> speakers() const = 0;
   virtual std::size_t queued() const = 0;
   virtual std::size_t workers() const = 0;
   virtual unsigned restarts() const = 0;
@@ -42,8 +43,6 @@ std::unique_ptr<DecodeEngine> make_worker_engine(const worker::PoolConfig& confi
 class CallFollower {
  public:
   void apply(const CallSnapshot& call, Time now, DecodeEngine& engine);
-  // Whether the call is end-to-end encrypted, for which an engine has no keys yet.
-  bool encrypted() const { return applied_.media_keys && applied_.media_keys->active; }
 
  private:
   CallSnapshot applied_;

@@ -2,6 +2,7 @@
 #include "elements/decodeoutput.hpp"
 
 #include "discord/gstdiscordspeakermeta.h"
+#include "elements/lostevents.hpp"
 #include "rtp/header.hpp"
 
 #include <algorithm>
@@ -21,6 +22,7 @@ BufferPtr rtp_buffer(const media::DecodedFrame& frame) {
   BufferPtr buffer = copy_bytes(frame.opus, rtp::fixed_header_size);
   rtp::Header header;
   header.payload_type = 120;
+  header.marker = frame.marker;
   header.sequence = static_cast<std::uint16_t>(frame.sequence);
   header.timestamp = frame.timestamp;
   header.ssrc = frame.ssrc;
@@ -155,16 +157,33 @@ std::uint64_t DecodeOutput::dropped() const {
 }
 
 void DecodeOutput::frame(const media::DecodedFrame& frame) {
+  const auto position = [](std::int64_t sample) {
+    return static_cast<GstClockTime>(media::duration_from_samples(sample).count());
+  };
+  if (frame.lost_packets > 0) {
+    LostStretch lost;
+    lost.ssrc = frame.ssrc;
+    lost.user_id = frame.user_id;
+    lost.first_sequence = static_cast<std::uint16_t>(frame.sequence);
+    lost.sample = frame.sample;
+    lost.concealed = frame.samples;
+    lost.packets = frame.lost_packets;
+    lost.each = frame.lost_each;
+    announce_lost(lost, position, [this](EventPtr event) { add(std::move(event)); });
+    return;
+  }
   const bool decoded = !frame.pcm.empty();
   BufferPtr buffer = decoded ? copy_bytes({reinterpret_cast<const std::uint8_t*>(frame.pcm.data()),
                                            frame.pcm.size_bytes()})
                              : rtp_buffer(frame);
-  GST_BUFFER_PTS(buffer.get()) =
-      static_cast<GstClockTime>(media::duration_from_samples(frame.sample).count());
+  GST_BUFFER_PTS(buffer.get()) = position(frame.sample);
   GST_BUFFER_DURATION(buffer.get()) =
       static_cast<GstClockTime>(media::duration_from_samples(frame.samples).count());
   if (frame.discont) {
     GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_DISCONT);
+  }
+  if (frame.resync && !decoded) {
+    GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_RESYNC);
   }
   GstDiscordSpeakerMeta* meta =
       gst_buffer_add_discord_speaker_meta(buffer.get(), frame.ssrc, frame.user_id);
@@ -234,6 +253,10 @@ void DecodeOutput::event(const worker::WorkerEvent& event) {
                             event.ssrc, "packets-again", G_TYPE_UINT64,
                             static_cast<guint64>(event.packets_again), "pause", GST_TYPE_CLOCK_TIME,
                             static_cast<GstClockTime>(event.pause.count()), nullptr)));
+}
+
+void DecodeOutput::undecryptable(std::uint64_t user_id) {
+  recover_(user_id);
 }
 
 void DecodeOutput::failed(const std::string& reason) {

@@ -16,8 +16,10 @@ namespace discord {
 class DecodeOutput final : public worker::PoolObserver {
  public:
   // `due` is told the next deadline of the workers; it must only wake somebody up.
-  DecodeOutput(GstElement* element, std::function<void(Time)> due)
-      : element_(element), due_(std::move(due)) {}
+  // `recover` is told a user whose frames cannot be opened any more, likewise.
+  DecodeOutput(GstElement* element, std::function<void(Time)> due,
+               std::function<void(std::uint64_t)> recover)
+      : element_(element), due_(std::move(due)), recover_(std::move(recover)) {}
 
   struct Rtcp {
     BufferPtr buffer;
@@ -50,6 +52,7 @@ class DecodeOutput final : public worker::PoolObserver {
   void rtcp(ByteSpan compound, Time arrival) override;
   void deadline(Deadline next) override;
   void event(const worker::WorkerEvent& event) override;
+  void undecryptable(std::uint64_t user_id) override;
   void failed(const std::string& reason) override;
 
  private:
@@ -57,6 +60,7 @@ class DecodeOutput final : public worker::PoolObserver {
 
   GstElement* element_;
   std::function<void(Time)> due_;
+  std::function<void(std::uint64_t)> recover_;
   mutable Mutex mutex_;
   std::condition_variable arrived_;  // for `take`
   std::condition_variable changed_;  // for whoever waits for room, or for an engine

@@ -20,8 +20,8 @@
 
 #include "discord/gstdiscordsession.h"
 #include "elements/author.hpp"
-#include "elements/capturekey.hpp"
 #include "elements/deadlinetimer.hpp"
+#include "elements/ownkey.hpp"
 #include "elements/packetgate.hpp"
 #include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
@@ -44,9 +44,6 @@ constexpr const char* rtp_caps =
     "payload=(int)120";
 
 struct Settings {
-  std::string mode;
-  SecretString secret_key;
-  std::string secret_key_file;
   guint hold_time = default_hold_time;
   guint max_speakers = default_max_speakers;
 };
@@ -54,6 +51,7 @@ struct Settings {
 struct Decrypt {
   explicit Decrypt(GstElement* owner)
       : element(owner),
+        own_key(owner),
         rtcp(owner),
         timer(owner, "discorddecrypt", [this](GstClockTime now) { on_timer(now); }) {}
 
@@ -61,9 +59,8 @@ struct Decrypt {
   GstPad* sinkpad = nullptr;
   GstPad* srcpad = nullptr;
 
-  Settings settings;                  // object lock
-  bool checked = false;               // object lock: `own_key` is made of these settings
-  std::optional<CaptureKey> own_key;  // state changes below PAUSED only
+  Settings settings;  // object lock
+  OwnKeyProperties own_key;
 
   // Stream lock of the sink pad.
   UpstreamTiming timing;
@@ -130,7 +127,7 @@ namespace {
 // The caller holds the stream lock of the sink pad.
 void Decrypt::find_session() {
   drop_session();
-  if (own_key) {
+  if (own_key.key()) {
     return;
   }
   session.reset(gst_discord_session_find(sinkpad));
@@ -195,7 +192,7 @@ GstFlowReturn Decrypt::deliver(GateOutput& out) {
 }
 
 GstFlowReturn Decrypt::process(std::vector<BufferPtr> datagrams) {
-  if (!session && !own_key) {
+  if (!session && !own_key.key()) {
     find_session();
     if (!session) {
       GST_ELEMENT_ERROR(element, STREAM, DECRYPT_NOKEY,
@@ -311,39 +308,6 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
   }
 }
 
-// The key file may have another content next time, and keys are kept no longer than needed.
-static void gst_discord_decrypt_forget_settings(GstDiscordDecrypt* element) {
-  GST_OBJECT_LOCK(element);
-  element->priv->checked = false;
-  GST_OBJECT_UNLOCK(element);
-  element->priv->own_key.reset();
-}
-
-// Checks mode and key while nothing flows, so that a mistake is an error at READY; what is changed
-// in READY is checked again before PAUSED.
-static bool gst_discord_decrypt_prepare(GstDiscordDecrypt* element) {
-  Decrypt& self = *element->priv;
-  GST_OBJECT_LOCK(element);
-  const Settings settings = self.settings;
-  const bool checked = std::exchange(self.checked, true);
-  GST_OBJECT_UNLOCK(element);
-  if (checked) {
-    return true;
-  }
-  CaptureKeyCheck check =
-      check_capture_key(settings.mode, settings.secret_key, settings.secret_key_file);
-  self.own_key = check.key;
-  if (!check.warning.empty()) {
-    GST_ELEMENT_WARNING(element, RESOURCE, SETTINGS, ("%s", check.warning.c_str()), (nullptr));
-  }
-  if (!check.problem.empty()) {
-    gst_discord_decrypt_forget_settings(element);
-    GST_ELEMENT_ERROR(element, RESOURCE, SETTINGS, ("%s", check.problem.c_str()), (nullptr));
-    return false;
-  }
-  return true;
-}
-
 static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
   Decrypt& self = *element->priv;
   media::IngressConfig config;
@@ -353,60 +317,40 @@ static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
   GST_OBJECT_UNLOCK(element);
 
   auto gate = std::make_unique<PacketGate>(GST_ELEMENT_CAST(element), config);
-  if (self.own_key) {
+  if (const auto& key = self.own_key.key()) {
     GateOutput nothing;
-    gate->use_key(self.own_key->mode, self.own_key->key, Time{}, nothing, self.position());
+    gate->use_key(key->mode, key->key, Time{}, nothing, self.position());
   }
   {
     Lock lock(self.mutex);
     self.gate = std::move(gate);
   }
   self.last_arrival = Time{};
-  self.timer.set_flushing(false);
-  self.timer.start();
 }
 
 static GstStateChangeReturn gst_discord_decrypt_change_state(GstElement* base,
                                                              GstStateChange transition) {
   auto* element = GST_DISCORD_DECRYPT(base);
   Decrypt& self = *element->priv;
-  switch (transition) {
-    case GST_STATE_CHANGE_NULL_TO_READY:
-      if (!gst_discord_decrypt_prepare(element)) {
-        return GST_STATE_CHANGE_FAILURE;
-      }
-      break;
-    case GST_STATE_CHANGE_READY_TO_PAUSED:
-      if (!gst_discord_decrypt_prepare(element)) {
-        return GST_STATE_CHANGE_FAILURE;
-      }
-      gst_discord_decrypt_start(element);
-      break;
-    case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
-      self.timer.set_playing(false);
-      break;
-    case GST_STATE_CHANGE_PAUSED_TO_READY:
-      self.timer.set_flushing(true);
-      break;
-    default:
-      break;
+  if ((transition == GST_STATE_CHANGE_NULL_TO_READY ||
+       transition == GST_STATE_CHANGE_READY_TO_PAUSED) &&
+      !self.own_key.prepare()) {
+    return GST_STATE_CHANGE_FAILURE;
   }
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+    gst_discord_decrypt_start(element);
+  }
+  self.timer.before_change(transition);
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(parent_class)->change_state(base, transition);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
-    self.timer.set_playing(true);
-  }
+  self.timer.after_change(transition, result);
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     // The pads are inactive: nobody streams any more.
-    self.timer.stop();
     self.drop_session();
     self.close();
   }
-  if (result == GST_STATE_CHANGE_FAILURE && transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
-    self.timer.stop();
-  }
   if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
-    gst_discord_decrypt_forget_settings(element);
+    self.own_key.forget();
   }
   return result;
 }
@@ -429,22 +373,12 @@ static void gst_discord_decrypt_release_pad(GstElement* element, GstPad* pad) {
 static void gst_discord_decrypt_set_property(GObject* object, guint id, const GValue* value,
                                              GParamSpec* pspec) {
   Decrypt& self = *GST_DISCORD_DECRYPT(object)->priv;
-  const auto text = [value] {
-    const gchar* s = g_value_get_string(value);
-    return std::string(s != nullptr ? s : "");
-  };
+  if (id >= PROP_MODE && id <= PROP_SECRET_KEY_FILE) {
+    self.own_key.set(id - PROP_MODE, value);
+    return;
+  }
   GST_OBJECT_LOCK(object);
-  self.checked = self.checked && id == PROP_HOLD_TIME;
   switch (id) {
-    case PROP_MODE:
-      self.settings.mode = text();
-      break;
-    case PROP_SECRET_KEY:
-      self.settings.secret_key = SecretString(text());
-      break;
-    case PROP_SECRET_KEY_FILE:
-      self.settings.secret_key_file = text();
-      break;
     case PROP_HOLD_TIME:
       self.settings.hold_time = g_value_get_uint(value);
       break;
@@ -475,14 +409,12 @@ static void gst_discord_decrypt_get_property(GObject* object, guint id, GValue* 
                                   : gst_structure_new_empty("application/x-discorddecrypt-stats"));
     return;
   }
+  if (id == PROP_MODE || id == PROP_SECRET_KEY_FILE) {
+    self.own_key.get(id - PROP_MODE, value);
+    return;
+  }
   GST_OBJECT_LOCK(object);
   switch (id) {
-    case PROP_MODE:
-      g_value_set_string(value, self.settings.mode.c_str());
-      break;
-    case PROP_SECRET_KEY_FILE:
-      g_value_set_string(value, self.settings.secret_key_file.c_str());
-      break;
     case PROP_HOLD_TIME:
       g_value_set_uint(value, self.settings.hold_time);
       break;
@@ -519,24 +451,7 @@ static void gst_discord_decrypt_install_properties(GObjectClass* object_class) {
     return static_cast<GParamFlags>(access | mutability | G_PARAM_STATIC_STRINGS);
   };
   const auto ready = flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_READY);
-  g_object_class_install_property(
-      object_class, PROP_MODE,
-      g_param_spec_string("mode", "Mode",
-                          "Transport encryption mode, for use without a session; its name as in "
-                          "Discord's session description",
-                          nullptr, ready));
-  g_object_class_install_property(
-      object_class, PROP_SECRET_KEY,
-      g_param_spec_string("secret-key", "Secret key",
-                          "Transport key as 64 hexadecimal digits, for use without a session; "
-                          "other users of the machine see it in the arguments of gst-launch, "
-                          "secret-key-file hides it",
-                          nullptr, flags(G_PARAM_WRITABLE, GST_PARAM_MUTABLE_READY)));
-  g_object_class_install_property(
-      object_class, PROP_SECRET_KEY_FILE,
-      g_param_spec_string("secret-key-file", "Secret key file",
-                          "File that holds the transport key as 64 hexadecimal digits", nullptr,
-                          ready));
+  OwnKeyProperties::install(object_class, PROP_MODE);
   g_object_class_install_property(
       object_class, PROP_HOLD_TIME,
       g_param_spec_uint("hold-time", "Hold time",
@@ -576,6 +491,5 @@ static void gst_discord_decrypt_class_init(GstDiscordDecryptClass* klass) {
   gst_element_class_add_static_pad_template(element_class, &rtcp_template);
   gst_element_class_set_static_metadata(
       element_class, "Discord voice decryption", "Decryptor/Network/RTP",
-      "Opens the encryption of Discord voice datagrams and tells whose they are",
-      element_author);
+      "Opens the encryption of Discord voice datagrams and tells whose they are", element_author);
 }

@@ -380,42 +380,24 @@ static gboolean gst_discord_reorder_src_query(GstPad* pad, GstObject* parent, Gs
 static GstStateChangeReturn gst_discord_reorder_change_state(GstElement* element,
                                                              GstStateChange transition) {
   Reorder& self = *GST_DISCORD_REORDER(element)->priv;
-  switch (transition) {
-    case GST_STATE_CHANGE_READY_TO_PAUSED: {
-      self.flush();
-      {
-        Lock lock(self.mutex);
-        self.departed = media::Ledger();
-        self.departed_lost = 0;
-        self.not_rtp = 0;
-      }
-      self.last_arrival = Time{};
-      self.timer.set_flushing(false);
-      self.timer.start();
-      break;
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+    self.flush();
+    {
+      Lock lock(self.mutex);
+      self.departed = media::Ledger();
+      self.departed_lost = 0;
+      self.not_rtp = 0;
     }
-    case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
-      self.timer.set_playing(false);
-      break;
-    case GST_STATE_CHANGE_PAUSED_TO_READY:
-      self.timer.set_flushing(true);
-      break;
-    default:
-      break;
+    self.last_arrival = Time{};
   }
+  self.timer.before_change(transition);
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(parent_class)->change_state(element, transition);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
-    self.timer.set_playing(true);
-  }
+  self.timer.after_change(transition, result);
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     // The pads are inactive: nobody streams any more.
-    self.timer.stop();
     self.flush();
     self.timing.flush();
-  }
-  if (result == GST_STATE_CHANGE_FAILURE && transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
-    self.timer.stop();
   }
   return result;
 }

@@ -123,7 +123,9 @@ bool ready_for_data(GstDiscordSsrcDemux* self) {
     }
   }
   if (p.pads.current_segment().format != GST_FORMAT_TIME) {
-    GST_ELEMENT_ERROR(self, STREAM, FORMAT, ("The stream does not count time: set format=time on the source."), (nullptr));
+    GST_ELEMENT_ERROR(self, STREAM, FORMAT,
+                      ("The stream does not count time: set format=time on the source."),
+                      (nullptr));
     return false;
   }
   return true;
@@ -269,40 +271,18 @@ gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
 GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
   auto* self = GST_DISCORD_SSRC_DEMUX(element);
   auto& p = *self->priv;
-  switch (transition) {
-    case GST_STATE_CHANGE_READY_TO_PAUSED:
-      p.pads.reset();
-      p.latency_known = false;
-      p.live = false;
-      p.timer.start();
-      break;
-    case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
-      p.timer.set_playing(false);
-      break;
-    case GST_STATE_CHANGE_PAUSED_TO_READY:
-      p.timer.set_flushing(true);
-      break;
-    default:
-      break;
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+    p.pads.reset();
+    p.latency_known = false;
+    p.live = false;
   }
+  p.timer.before_change(transition);
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(gst_discord_ssrc_demux_parent_class)->change_state(element, transition);
-  switch (transition) {
-    case GST_STATE_CHANGE_PAUSED_TO_PLAYING:
-      p.timer.set_playing(true);
-      break;
-    case GST_STATE_CHANGE_READY_TO_PAUSED:
-      if (result == GST_STATE_CHANGE_FAILURE) {
-        p.timer.stop();
-      }
-      break;
-    case GST_STATE_CHANGE_PAUSED_TO_READY:
-      // The sink pad is inactive: no streaming thread is inside, and the timer ends here.
-      p.timer.stop();
-      p.pads.clear();
-      break;
-    default:
-      break;
+  p.timer.after_change(transition, result);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
+    // The sink pad is inactive and the timer has ended: nobody is inside.
+    p.pads.clear();
   }
   return result;
 }

@@ -19,13 +19,17 @@
 #include "elements/gstdiscordworkerdec.h"
 
 #include "discord/gstdiscordsession.h"
+#include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/decodeengine.hpp"
 #include "elements/decodeoutput.hpp"
+#include "elements/downstream.hpp"
 #include "elements/ledgerstats.hpp"
 #include "elements/outputbatch.hpp"
 #include "elements/ownkey.hpp"
+#include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
+#include "elements/workersettings.hpp"
 
 #include <atomic>
 #include <memory>
@@ -35,92 +39,68 @@ GST_DEBUG_CATEGORY_STATIC(discord_worker_dec_debug);
 
 using namespace discord;
 
-typedef enum {
-  GST_DISCORD_ISOLATION_PROCESS,
-  GST_DISCORD_ISOLATION_NONE,
-} GstDiscordIsolation;
-
-#define GST_TYPE_DISCORD_ISOLATION (gst_discord_isolation_get_type())
-static GType gst_discord_isolation_get_type(void) {
-  static const GEnumValue values[] = {
-      {GST_DISCORD_ISOLATION_PROCESS, "Locked-up worker processes", "process"},
-      {GST_DISCORD_ISOLATION_NONE, "In this process", "none"},
-      {0, nullptr, nullptr},
-  };
-  static const GType type = g_enum_register_static("GstDiscordIsolation", values);
-  return type;
-}
-
 namespace {
 
-constexpr guint default_latency = 100;
-constexpr guint default_hold_time = 2000;
-constexpr guint default_max_speakers = 256;
-constexpr guint default_idle_timeout = 30000;
-constexpr guint default_worker_timeout = 500;
-constexpr guint default_max_restarts = 30;
 // What a worker may take to be replaced, and two frames of 20 ms: part of the latency, always, so
 // that it does not change when it happens.
 constexpr GstClockTime replacement_latency = 40 * GST_MSECOND;
 // Records that may be on their way to workers before a source that is not live has to wait.
 constexpr std::size_t max_queued = 512;
+// With the mask, which lamemp3enc wants to be told even for stereo.
 constexpr const char* raw_caps =
     "audio/x-raw(meta:GstDiscordSpeakerMeta), format=(string)S16LE, rate=(int)48000, "
-    "channels=(int)2, layout=(string)interleaved";
+    "channels=(int)2, channel-mask=(bitmask)0x3, layout=(string)interleaved";
 constexpr const char* rtp_caps =
     "application/x-rtp, media=(string)audio, encoding-name=(string)OPUS, clock-rate=(int)48000, "
     "payload=(int)120";
 
-struct Settings {
-  KeySettings key;
-  guint latency = default_latency;
-  guint hold_time = default_hold_time;
-  guint max_speakers = default_max_speakers;
-  guint max_workers = 0;  // as many as there are processors
-  guint idle_timeout = default_idle_timeout;
-  guint worker_timeout = default_worker_timeout;
-  guint max_restarts = default_max_restarts;
-  bool decode = true;
-  bool require_sandbox = false;
-  GstDiscordIsolation isolation = GST_DISCORD_ISOLATION_PROCESS;
-};
+// How often what is in `stats` is also posted.
+constexpr Duration stats_interval = std::chrono::seconds(10);
 
 struct WorkerDec {
   explicit WorkerDec(GstElement* owner)
       : element(owner),
+        own_key(owner),
+        rtcp(owner),
         timer(owner, "discordwrkdec", [this](GstClockTime now) { on_timer(now); }),
-        output(owner, [this](Time due) { arm(due); }) {}
+        output(
+            owner, [this](Time due) { arm(due); },
+            [this](std::uint64_t user) {
+              undecryptable = user;
+              timer.kick();
+            }) {}
 
   GstElement* element;
   GstPad* sinkpad = nullptr;
   GstPad* srcpad = nullptr;
-  GstPad* rtcp_pad = nullptr;  // object lock
 
-  Settings settings;              // object lock
-  std::optional<OwnKey> own_key;  // state changes below PAUSED only
+  WorkerSettings settings;  // object lock
+  OwnKeyProperties own_key;
 
   // Stream lock of the sink pad.
   UpstreamTiming timing;
   Time last_arrival{};
+  Time last_stats{};
   GObjectPtr<GstDiscordSession> session;
   std::uint64_t listener = 0;
   std::uint64_t seen_version = 0;
   CallFollower follower;
 
-  // Of the task of the source pad.
-  bool rtcp_started = false;
-
+  RtcpBranch rtcp;  // task of the source pad
   DeadlineTimer timer;
   DecodeOutput output;
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
   // Without workers the streaming thread decodes and pushes itself, as decoders do: handing each
   // frame to a thread of ours would cost a tenth of the decoding.
   std::atomic<bool> same_thread{false};
+  std::atomic<std::uint64_t> undecryptable{0};  // a user for whom the group should start over
 
   Mutex mutex;
   // Destroyed without the lock: it waits for threads that call us.
   std::shared_ptr<DecodeEngine> engine GUARDED_BY(mutex);
-  media::Ledger last_ledger GUARDED_BY(mutex);  // of the engine before
+  // Of the engine before.
+  media::Ledger last_ledger GUARDED_BY(mutex);
+  std::vector<media::SpeakerStats> last_speakers GUARDED_BY(mutex);
 
   std::shared_ptr<DecodeEngine> current() EXCLUDES(mutex) {
     Lock lock(mutex);
@@ -135,8 +115,11 @@ struct WorkerDec {
   void find_session();
   void drop_session();
   void synchronise(DecodeEngine& e, Time now);
+  void ask_for_recovery();
   GstFlowReturn process(std::vector<BufferPtr> datagrams);
-  void push_rtcp(BufferPtr buffer);
+  void warn_of_strangers();
+  void post_stats() EXCLUDES(mutex);
+  WorkerSettings current_settings() const;
   bool push_item(DecodeOutput::Item item);
   void hand_on();
   GstStructure* stats() EXCLUDES(mutex);
@@ -154,17 +137,8 @@ enum {
   PROP_MODE,
   PROP_SECRET_KEY,
   PROP_SECRET_KEY_FILE,
-  PROP_LATENCY,
-  PROP_HOLD_TIME,
-  PROP_MAX_SPEAKERS,
-  PROP_MAX_WORKERS,
-  PROP_IDLE_TIMEOUT,
-  PROP_WORKER_TIMEOUT,
-  PROP_MAX_RESTARTS,
-  PROP_DECODE,
-  PROP_REQUIRE_SANDBOX,
-  PROP_ISOLATION,
   PROP_STATS,
+  PROP_SETTINGS,  // and those behind it
 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
@@ -185,31 +159,21 @@ GST_ELEMENT_REGISTER_DEFINE(discordworkerdec, "discordworkerdec", GST_RANK_NONE,
 
 namespace {
 
-void WorkerDec::start_engine() {
+WorkerSettings WorkerDec::current_settings() const {
   GST_OBJECT_LOCK(element);
-  const Settings s = settings;
+  const WorkerSettings out = settings;
   GST_OBJECT_UNLOCK(element);
-  worker::PoolConfig config;
-  config.receiver.ingress.hold.hold_time = std::chrono::milliseconds(s.hold_time);
-  config.receiver.ingress.max_speakers = s.max_speakers;
-  config.receiver.latency = std::chrono::milliseconds(s.latency);
-  config.receiver.decode = s.decode;
-  std::shared_ptr<DecodeEngine> made;
-  if (s.isolation == GST_DISCORD_ISOLATION_NONE) {
-    made = make_local_engine(config.receiver, output);
-    same_thread = true;
-  } else {
-    same_thread = false;
-    config.program = worker::find_program();
-    config.max_workers = s.max_workers != 0 ? s.max_workers : g_get_num_processors();
-    config.idle_timeout = std::chrono::milliseconds(s.idle_timeout);
-    config.worker_timeout = std::chrono::milliseconds(s.worker_timeout);
-    config.max_restarts = s.max_restarts;
-    config.require_sandbox = s.require_sandbox;
-    made = make_worker_engine(config, output);
-  }
-  if (own_key) {
-    made->set_key(0, own_key->mode, own_key->key, Time{});
+  return out;
+}
+
+void WorkerDec::start_engine() {
+  const WorkerSettings s = current_settings();
+  const worker::PoolConfig config = s.pool_config();
+  std::shared_ptr<DecodeEngine> made = s.isolation == GST_DISCORD_ISOLATION_NONE
+                                           ? make_local_engine(config.receiver, output)
+                                           : make_worker_engine(config, output);
+  if (const auto& key = own_key.key()) {
+    made->set_key(0, key->mode, key->key, Time{});
   }
   output.set_same_thread(same_thread);
   follower = CallFollower();
@@ -225,13 +189,14 @@ void WorkerDec::stop_engine() {
     old = std::move(engine);
     if (old) {
       last_ledger = old->ledger();
+      last_speakers = old->speakers();
     }
   }
 }
 
 void WorkerDec::find_session() {
   drop_session();
-  if (own_key) {
+  if (own_key.key()) {
     return;
   }
   session.reset(gst_discord_session_find(sinkpad));
@@ -261,8 +226,17 @@ void WorkerDec::synchronise(DecodeEngine& e, Time now) {
   }
 }
 
+// The way back to whoever looks after the group; the engine found it on a thread of its own.
+void WorkerDec::ask_for_recovery() {
+  const std::uint64_t user = undecryptable.exchange(0);
+  if (user != 0 && session) {
+    call_state(session.get()).report_undecryptable(user);
+  }
+}
+
 void WorkerDec::on_timer(GstClockTime now) {
   GST_PAD_STREAM_LOCK(sinkpad);
+  ask_for_recovery();
   const auto e = current();
   if (e && timing.live() && GST_CLOCK_TIME_IS_VALID(now)) {
     const Time time = time_from_ns(static_cast<std::int64_t>(now));
@@ -278,7 +252,7 @@ void WorkerDec::on_timer(GstClockTime now) {
 }
 
 GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
-  if (!session && !own_key) {
+  if (!session && !own_key.key()) {
     find_session();
     if (!session) {
       GST_ELEMENT_ERROR(element, STREAM, DECRYPT_NOKEY,
@@ -296,13 +270,6 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
     const Time arrival = timing.arrival(datagram.get(), last_arrival);
     last_arrival = std::max(last_arrival, arrival);
     synchronise(*e, last_arrival);
-    if (follower.encrypted()) {
-      GST_ELEMENT_ERROR(element, STREAM, DECRYPT,
-                        ("This call is end-to-end encrypted, which discordworkerdec cannot open "
-                         "yet: use discorddecrypt ! discordreorder in its place."),
-                        (nullptr));
-      return GST_FLOW_ERROR;
-    }
     if (const Deadline due = e->next_deadline(); due && *due <= last_arrival) {
       e->advance(last_arrival);
     }
@@ -310,6 +277,11 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
     e->push(map ? ByteSpan(map.data(), map.size()) : ByteSpan(), arrival);
   }
   hand_on();
+  ask_for_recovery();
+  if (last_arrival - last_stats >= stats_interval) {
+    last_stats = last_arrival;
+    post_stats();
+  }
   if (timing.live()) {
     if (const Deadline next = e->next_deadline()) {
       arm(*next);
@@ -323,30 +295,6 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
   return flow;
 }
 
-void WorkerDec::push_rtcp(BufferPtr buffer) {
-  GST_OBJECT_LOCK(element);
-  const ObjectPtr<GstPad> pad(rtcp_pad != nullptr ? ref_object(rtcp_pad) : nullptr);
-  GST_OBJECT_UNLOCK(element);
-  if (!pad) {
-    return;  // nobody asked for RTCP; it is counted as not audio
-  }
-  if (!rtcp_started) {
-    rtcp_started = true;
-    const GCharPtr id(gst_pad_create_stream_id(pad.get(), element, "rtcp"));
-    gst_pad_push_event(pad.get(), gst_event_new_stream_start(id.get()));
-    const CapsPtr caps(gst_caps_new_empty_simple("application/x-rtcp"));
-    gst_pad_push_event(pad.get(), gst_event_new_caps(caps.get()));
-    GstSegment segment;
-    gst_segment_init(&segment, GST_FORMAT_TIME);
-    gst_pad_push_event(pad.get(), gst_event_new_segment(&segment));
-  }
-  // RTCP is on the side: an unlinked or failing branch must not stop the media.
-  const GstFlowReturn result = gst_pad_push(pad.get(), buffer.release());
-  if (result != GST_FLOW_OK) {
-    GST_LOG_OBJECT(pad.get(), "RTCP was not taken: %s", gst_flow_get_name(result));
-  }
-}
-
 // False when the task should rest.
 bool WorkerDec::push_item(DecodeOutput::Item item) {
   GstFlowReturn result = GST_FLOW_OK;
@@ -357,7 +305,9 @@ bool WorkerDec::push_item(DecodeOutput::Item item) {
   } else if (auto* message = std::get_if<MessagePtr>(&item)) {
     gst_element_post_message(element, message->release());
   } else {
-    push_rtcp(std::move(std::get<DecodeOutput::Rtcp>(item).buffer));
+    std::vector<BufferPtr> compounds;
+    compounds.push_back(std::move(std::get<DecodeOutput::Rtcp>(item).buffer));
+    rtcp.push(srcpad, std::move(compounds));
   }
   if (result != GST_FLOW_OK) {
     flow = result;
@@ -383,20 +333,42 @@ void WorkerDec::hand_on() {
 GstStructure* WorkerDec::stats() {
   GstStructure* out = gst_structure_new_empty("application/x-discordworkerdec-stats");
   media::Ledger ledger;
+  std::vector<media::SpeakerStats> speakers;
   std::shared_ptr<DecodeEngine> e;
   {
     Lock lock(mutex);
     e = engine;
     ledger = last_ledger;
+    speakers = last_speakers;
   }
   if (e) {
     ledger = e->ledger();
+    speakers = e->speakers();
   }
   add_ledger(out, ledger);
+  add_speakers(out, speakers);
   gst_structure_set(out, "workers", G_TYPE_UINT, static_cast<guint>(e ? e->workers() : 0),
                     "restarts", G_TYPE_UINT, e ? e->restarts() : 0U, "frames-dropped",
                     G_TYPE_UINT64, static_cast<guint64>(output.dropped()), nullptr);
   return out;
+}
+
+void WorkerDec::post_stats() {
+  GstStructure* s = stats();
+  gst_structure_set_name(s, "discord-stats");
+  gst_element_post_message(element, gst_message_new_element(GST_OBJECT_CAST(element), s));
+}
+
+// The caps feature keeps most stock elements away, but some sinks take any caps.
+void WorkerDec::warn_of_strangers() {
+  if (const auto sink = sink_of_mixed_up_speakers(srcpad)) {
+    GST_ELEMENT_WARNING(
+        element, STREAM, FORMAT,
+        ("%s takes the sound of all speakers as one: put discordssrcdemux before it for a pad per "
+         "speaker, or discordrecordsink in its place for a file per speaker.",
+         sink->c_str()),
+        (nullptr));
+  }
 }
 
 }  // namespace
@@ -417,7 +389,6 @@ static gboolean gst_discord_worker_dec_activate_src(GstPad* pad, GstObject* pare
   }
   if (active) {
     self.flow = GST_FLOW_OK;
-    self.rtcp_started = false;
     self.output.set_flushing(false);
     return self.same_thread ||
            gst_pad_start_task(pad, gst_discord_worker_dec_loop, parent, nullptr);
@@ -446,9 +417,10 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
       self.find_session();
       break;
     case GST_EVENT_CAPS: {
-      GST_OBJECT_LOCK(parent);
-      const bool decode = self.settings.decode;
-      GST_OBJECT_UNLOCK(parent);
+      const bool decode = self.current_settings().decode;
+      if (decode && !CapsPtr(gst_pad_get_current_caps(self.srcpad))) {
+        self.warn_of_strangers();  // once, not for each new caps event
+      }
       const CapsPtr caps(gst_caps_from_string(decode ? raw_caps : rtp_caps));
       event.reset(gst_event_new_caps(caps.get()));
       break;
@@ -486,6 +458,7 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
     case GST_EVENT_EOS:
       if (const auto engine = self.current()) {
         engine->drain(self.last_arrival);
+        self.post_stats();
       }
       break;
     default:
@@ -505,9 +478,7 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
 static gboolean gst_discord_worker_dec_src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   WorkerDec& self = *GST_DISCORD_WORKER_DEC(parent)->priv;
   if (GST_QUERY_TYPE(query) == GST_QUERY_LATENCY) {
-    GST_OBJECT_LOCK(parent);
-    const GstClockTime latency = self.settings.latency * GST_MSECOND;
-    GST_OBJECT_UNLOCK(parent);
+    const GstClockTime latency = self.current_settings().latency * GST_MSECOND;
     return answer_latency_query(self.sinkpad, query, latency + replacement_latency);
   }
   return gst_pad_query_default(pad, parent, query);
@@ -516,46 +487,30 @@ static gboolean gst_discord_worker_dec_src_query(GstPad* pad, GstObject* parent,
 static GstStateChangeReturn gst_discord_worker_dec_change_state(GstElement* base,
                                                                 GstStateChange transition) {
   WorkerDec& self = *GST_DISCORD_WORKER_DEC(base)->priv;
-  switch (transition) {
-    case GST_STATE_CHANGE_NULL_TO_READY: {
-      GST_OBJECT_LOCK(base);
-      const KeySettings key = self.settings.key;
-      GST_OBJECT_UNLOCK(base);
-      if (!read_own_key(base, key, self.own_key)) {
-        return GST_STATE_CHANGE_FAILURE;
-      }
-      break;
-    }
-    case GST_STATE_CHANGE_READY_TO_PAUSED:
-      self.last_arrival = Time{};
-      self.start_engine();
-      self.timer.set_flushing(false);
-      self.timer.start();
-      break;
-    case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
-      self.timer.set_playing(false);
-      break;
-    case GST_STATE_CHANGE_PAUSED_TO_READY:
-      self.timer.set_flushing(true);
-      self.output.set_flushing(true);
-      break;
-    default:
-      break;
+  if ((transition == GST_STATE_CHANGE_NULL_TO_READY ||
+       transition == GST_STATE_CHANGE_READY_TO_PAUSED) &&
+      !self.own_key.prepare()) {
+    return GST_STATE_CHANGE_FAILURE;
   }
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+    self.last_arrival = self.last_stats = Time{};
+    self.start_engine();
+  } else if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
+    self.output.set_flushing(true);
+  }
+  self.timer.before_change(transition);
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(parent_class)->change_state(base, transition);
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
-    self.timer.set_playing(true);
-  }
-  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
+  self.timer.after_change(transition, result);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
+      (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE)) {
     // The pads are inactive: nobody streams any more.
-    self.timer.stop();
     self.drop_session();
     self.stop_engine();
     self.timing.flush();
   }
   if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
-    self.own_key.reset();
+    self.own_key.forget();
   }
   return result;
 }
@@ -568,91 +523,30 @@ static gboolean gst_discord_worker_dec_set_clock(GstElement* element, GstClock* 
 
 static GstPad* gst_discord_worker_dec_request_new_pad(GstElement* element, GstPadTemplate* templ,
                                                       const gchar*, const GstCaps*) {
-  WorkerDec& self = *GST_DISCORD_WORKER_DEC(element)->priv;
-  GST_OBJECT_LOCK(element);
-  const bool taken = self.rtcp_pad != nullptr;
-  GST_OBJECT_UNLOCK(element);
-  if (taken) {
-    GST_WARNING_OBJECT(element, "there is one rtcp_src pad only, and it has been requested");
-    return nullptr;
-  }
-  GstPad* pad = gst_pad_new_from_template(templ, "rtcp_src");
-  gst_pad_set_active(pad, TRUE);
-  gst_element_add_pad(element, pad);
-  GST_OBJECT_LOCK(element);
-  self.rtcp_pad = pad;
-  GST_OBJECT_UNLOCK(element);
-  return pad;
+  return GST_DISCORD_WORKER_DEC(element)->priv->rtcp.request(templ);
 }
 
 static void gst_discord_worker_dec_release_pad(GstElement* element, GstPad* pad) {
-  WorkerDec& self = *GST_DISCORD_WORKER_DEC(element)->priv;
-  GST_OBJECT_LOCK(element);
-  self.rtcp_pad = nullptr;
-  GST_OBJECT_UNLOCK(element);
-  gst_pad_set_active(pad, FALSE);
-  gst_element_remove_pad(element, pad);
+  GST_DISCORD_WORKER_DEC(element)->priv->rtcp.release(pad);
 }
 
 static void gst_discord_worker_dec_set_property(GObject* object, guint id, const GValue* value,
                                                 GParamSpec* pspec) {
   WorkerDec& self = *GST_DISCORD_WORKER_DEC(object)->priv;
-  const auto text = [value] {
-    const gchar* s = g_value_get_string(value);
-    return std::string(s != nullptr ? s : "");
-  };
-  GST_OBJECT_LOCK(object);
-  Settings& s = self.settings;
-  switch (id) {
-    case PROP_MODE:
-      s.key.mode = text();
-      break;
-    case PROP_SECRET_KEY:
-      s.key.secret_key = SecretString(text());
-      break;
-    case PROP_SECRET_KEY_FILE:
-      s.key.secret_key_file = text();
-      break;
-    case PROP_LATENCY:
-      s.latency = g_value_get_uint(value);
-      break;
-    case PROP_HOLD_TIME:
-      s.hold_time = g_value_get_uint(value);
-      break;
-    case PROP_MAX_SPEAKERS:
-      s.max_speakers = g_value_get_uint(value);
-      break;
-    case PROP_MAX_WORKERS:
-      s.max_workers = g_value_get_uint(value);
-      break;
-    case PROP_IDLE_TIMEOUT:
-      s.idle_timeout = g_value_get_uint(value);
-      break;
-    case PROP_WORKER_TIMEOUT:
-      s.worker_timeout = g_value_get_uint(value);
-      break;
-    case PROP_MAX_RESTARTS:
-      s.max_restarts = g_value_get_uint(value);
-      break;
-    case PROP_DECODE:
-      s.decode = g_value_get_boolean(value) != FALSE;
-      break;
-    case PROP_REQUIRE_SANDBOX:
-      s.require_sandbox = g_value_get_boolean(value) != FALSE;
-      break;
-    case PROP_ISOLATION:
-      s.isolation = static_cast<GstDiscordIsolation>(g_value_get_enum(value));
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-      break;
+  if (id <= PROP_SECRET_KEY_FILE) {
+    self.own_key.set(id - PROP_MODE, value);
+    return;
   }
-  const guint hold_time = s.hold_time;
-  const guint latency = s.latency;
+  GST_OBJECT_LOCK(object);
+  const bool known = self.settings.set(id - PROP_SETTINGS, value);
   GST_OBJECT_UNLOCK(object);
-  if (id == PROP_HOLD_TIME || id == PROP_LATENCY) {
+  if (!known) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  } else if (WorkerSettings::is_time(id - PROP_SETTINGS)) {
+    const WorkerSettings s = self.current_settings();
     if (const auto engine = self.current()) {
-      engine->set_times(std::chrono::milliseconds(hold_time), std::chrono::milliseconds(latency));
+      engine->set_times(std::chrono::milliseconds(s.hold_time),
+                        std::chrono::milliseconds(s.latency));
     }
     gst_element_post_message(GST_ELEMENT_CAST(object),
                              gst_message_new_latency(GST_OBJECT_CAST(object)));
@@ -664,52 +558,11 @@ static void gst_discord_worker_dec_get_property(GObject* object, guint id, GValu
   WorkerDec& self = *GST_DISCORD_WORKER_DEC(object)->priv;
   if (id == PROP_STATS) {
     g_value_take_boxed(value, self.stats());
-    return;
+  } else if (id <= PROP_SECRET_KEY_FILE) {
+    self.own_key.get(id - PROP_MODE, value);
+  } else if (!self.current_settings().get(id - PROP_SETTINGS, value)) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
   }
-  GST_OBJECT_LOCK(object);
-  const Settings& s = self.settings;
-  switch (id) {
-    case PROP_MODE:
-      g_value_set_string(value, s.key.mode.c_str());
-      break;
-    case PROP_SECRET_KEY_FILE:
-      g_value_set_string(value, s.key.secret_key_file.c_str());
-      break;
-    case PROP_LATENCY:
-      g_value_set_uint(value, s.latency);
-      break;
-    case PROP_HOLD_TIME:
-      g_value_set_uint(value, s.hold_time);
-      break;
-    case PROP_MAX_SPEAKERS:
-      g_value_set_uint(value, s.max_speakers);
-      break;
-    case PROP_MAX_WORKERS:
-      g_value_set_uint(value, s.max_workers);
-      break;
-    case PROP_IDLE_TIMEOUT:
-      g_value_set_uint(value, s.idle_timeout);
-      break;
-    case PROP_WORKER_TIMEOUT:
-      g_value_set_uint(value, s.worker_timeout);
-      break;
-    case PROP_MAX_RESTARTS:
-      g_value_set_uint(value, s.max_restarts);
-      break;
-    case PROP_DECODE:
-      g_value_set_boolean(value, s.decode);
-      break;
-    case PROP_REQUIRE_SANDBOX:
-      g_value_set_boolean(value, s.require_sandbox);
-      break;
-    case PROP_ISOLATION:
-      g_value_set_enum(value, s.isolation);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-      break;
-  }
-  GST_OBJECT_UNLOCK(object);
 }
 
 static void gst_discord_worker_dec_init(GstDiscordWorkerDec* element) {
@@ -734,77 +587,6 @@ static void gst_discord_worker_dec_finalize(GObject* object) {
   G_OBJECT_CLASS(parent_class)->finalize(object);
 }
 
-static void gst_discord_worker_dec_install_properties(GObjectClass* object_class) {
-  const auto flags = [](int access, int mutability) {
-    return static_cast<GParamFlags>(access | mutability | G_PARAM_STATIC_STRINGS);
-  };
-  const auto ready = flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_READY);
-  const auto playing = flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_PLAYING);
-  const auto number = [&](guint id, const char* name, const char* nick, const char* blurb,
-                          guint least, guint most, guint standard, GParamFlags f) {
-    g_object_class_install_property(object_class, id,
-                                    g_param_spec_uint(name, nick, blurb, least, most, standard, f));
-  };
-  g_object_class_install_property(
-      object_class, PROP_MODE,
-      g_param_spec_string("mode", "Mode",
-                          "Transport encryption mode, for use without a session; its name as in "
-                          "Discord's session description",
-                          nullptr, ready));
-  g_object_class_install_property(
-      object_class, PROP_SECRET_KEY,
-      g_param_spec_string("secret-key", "Secret key",
-                          "Transport key as 64 hexadecimal digits, for use without a session; "
-                          "other users of the machine see it in the arguments of gst-launch, "
-                          "secret-key-file hides it",
-                          nullptr, flags(G_PARAM_WRITABLE, GST_PARAM_MUTABLE_READY)));
-  g_object_class_install_property(
-      object_class, PROP_SECRET_KEY_FILE,
-      g_param_spec_string("secret-key-file", "Secret key file",
-                          "File that holds the transport key as 64 hexadecimal digits", nullptr,
-                          ready));
-  number(PROP_LATENCY, "latency", "Latency",
-         "How long a missing packet is waited for, in ms; 40 ms are added for the workers", 0, 5000,
-         default_latency, playing);
-  number(PROP_HOLD_TIME, "hold-time", "Hold time",
-         "How long packets wait for their key, and in an encrypted call for their user, in ms", 0,
-         60000, default_hold_time, playing);
-  number(PROP_MAX_SPEAKERS, "max-speakers", "Maximum speakers",
-         "How many SSRCs are kept; beyond it the longest idle one goes", 1, 65536,
-         default_max_speakers, ready);
-  number(PROP_MAX_WORKERS, "max-workers", "Maximum workers",
-         "How many worker processes there may be, without the spare; 0 = as many as processors", 0,
-         1024, 0, ready);
-  number(PROP_IDLE_TIMEOUT, "idle-timeout", "Idle timeout",
-         "After how long without work a worker leaves, in ms; 0 = never", 0, G_MAXUINT,
-         default_idle_timeout, ready);
-  number(PROP_WORKER_TIMEOUT, "worker-timeout", "Worker timeout",
-         "After how long without progress a worker is replaced, in ms", 10, 60000,
-         default_worker_timeout, ready);
-  number(PROP_MAX_RESTARTS, "max-restarts", "Maximum restarts",
-         "How many times a minute a worker may die of what it was given before it is an error", 0,
-         G_MAXUINT, default_max_restarts, ready);
-  g_object_class_install_property(
-      object_class, PROP_DECODE,
-      g_param_spec_boolean("decode", "Decode",
-                           "Decode Opus; otherwise the authentic packets come out, in order", TRUE,
-                           ready));
-  g_object_class_install_property(
-      object_class, PROP_REQUIRE_SANDBOX,
-      g_param_spec_boolean("require-sandbox", "Require sandbox",
-                           "Fail where any part of the workers' sandbox is not available", FALSE,
-                           ready));
-  g_object_class_install_property(
-      object_class, PROP_ISOLATION,
-      g_param_spec_enum("isolation", "Isolation", "Where packets are decrypted and decoded",
-                        GST_TYPE_DISCORD_ISOLATION, GST_DISCORD_ISOLATION_PROCESS, ready));
-  g_object_class_install_property(
-      object_class, PROP_STATS,
-      g_param_spec_boxed("stats", "Statistics", "Where every packet went, and how the workers are",
-                         GST_TYPE_STRUCTURE,
-                         static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
-}
-
 static void gst_discord_worker_dec_class_init(GstDiscordWorkerDecClass* klass) {
   auto* object_class = G_OBJECT_CLASS(klass);
   auto* element_class = GST_ELEMENT_CLASS(klass);
@@ -814,7 +596,13 @@ static void gst_discord_worker_dec_class_init(GstDiscordWorkerDecClass* klass) {
   object_class->set_property = gst_discord_worker_dec_set_property;
   object_class->get_property = gst_discord_worker_dec_get_property;
   object_class->finalize = gst_discord_worker_dec_finalize;
-  gst_discord_worker_dec_install_properties(object_class);
+  OwnKeyProperties::install(object_class, PROP_MODE);
+  g_object_class_install_property(
+      object_class, PROP_STATS,
+      g_param_spec_boxed("stats", "Statistics", "Where every packet went, and how the workers are",
+                         GST_TYPE_STRUCTURE,
+                         static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+  WorkerSettings::install(object_class, PROP_SETTINGS);
 
   element_class->change_state = gst_discord_worker_dec_change_state;
   element_class->set_clock = gst_discord_worker_dec_set_clock;
@@ -825,7 +613,6 @@ static void gst_discord_worker_dec_class_init(GstDiscordWorkerDecClass* klass) {
   gst_element_class_add_static_pad_template(element_class, &rtcp_template);
   gst_element_class_set_static_metadata(
       element_class, "Discord voice decoder in workers", "Codec/Decoder/Audio/Network",
-      "Decrypts, orders and decodes Discord voice in locked-up worker processes",
-      "gst-discord maintainers <maintainers@gst-discord.invalid>");
+      "Decrypts, orders and decodes Discord voice in locked-up worker processes", element_author);
   gst_type_mark_as_plugin_api(GST_TYPE_DISCORD_ISOLATION, static_cast<GstPluginAPIFlags>(0));
 }

@@ -43,4 +43,21 @@ void add_list(GstStructure* structure, const char* name, const std::vector<GstSt
   gst_structure_take_value(structure, name, &list);
 }
 
+void add_speakers(GstStructure* structure, const std::vector<media::SpeakerStats>& speakers) {
+  std::vector<GstStructure*> rows;
+  for (const media::SpeakerStats& speaker : speakers) {
+    GstStructure* row =
+        gst_structure_new("speaker", "ssrc", G_TYPE_UINT, speaker.ssrc, "user-id", G_TYPE_UINT64,
+                          static_cast<guint64>(speaker.user_id), "speaking", G_TYPE_BOOLEAN,
+                          gboolean{speaker.speaking}, "gone", G_TYPE_BOOLEAN,
+                          gboolean{speaker.gone}, "jitter", G_TYPE_UINT, speaker.jitter, nullptr);
+    if (speaker.audio_level) {
+      gst_structure_set(row, "audio-level", G_TYPE_UINT, guint{*speaker.audio_level}, nullptr);
+    }
+    add_ledger(row, speaker.ledger);
+    rows.push_back(row);
+  }
+  add_list(structure, "speakers", rows);
+}
+
 }  // namespace discord

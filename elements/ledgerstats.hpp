@@ -1,7 +1,7 @@
 // Ledgers as the GstStructures that `stats` properties and messages show.
 #pragma once
 
-#include "media/ledger.hpp"
+#include "media/speaker_table.hpp"
 
 #include <gst/gst.h>
 #include <vector>
@@ -14,5 +14,8 @@ void add_ledger(GstStructure* structure, const media::Ledger& ledger);
 
 // Adds a list of structures (a GstValueArray) under `name`; takes the structures.
 void add_list(GstStructure* structure, const char* name, const std::vector<GstStructure*>& rows);
+
+// The list `speakers`: who, whether speaking or gone, level, jitter, and the ledger of each.
+void add_speakers(GstStructure* structure, const std::vector<media::SpeakerStats>& speakers);
 
 }  // namespace discord

@@ -177,20 +177,7 @@ GstStructure* PacketGate::stats() const {
   session.received += unmappable_;
   session.evicted += unmappable_;
   add_ledger(stats, session);
-  std::vector<GstStructure*> rows;
-  for (const media::SpeakerStats& speaker : ingress_.speakers()) {
-    GstStructure* row =
-        gst_structure_new("speaker", "ssrc", G_TYPE_UINT, speaker.ssrc, "user-id", G_TYPE_UINT64,
-                          static_cast<guint64>(speaker.user_id), "speaking", G_TYPE_BOOLEAN,
-                          gboolean{speaker.speaking}, "gone", G_TYPE_BOOLEAN,
-                          gboolean{speaker.gone}, "jitter", G_TYPE_UINT, speaker.jitter, nullptr);
-    if (speaker.audio_level) {
-      gst_structure_set(row, "audio-level", G_TYPE_UINT, guint{*speaker.audio_level}, nullptr);
-    }
-    add_ledger(row, speaker.ledger);
-    rows.push_back(row);
-  }
-  add_list(stats, "speakers", rows);
+  add_speakers(stats, ingress_.speakers());
   return stats;
 }
 

@@ -9,11 +9,11 @@ EventPtr sticky(GstPad* pad, GstEventType type) {
   return EventPtr(gst_pad_get_sticky_event(pad, type, 0));
 }
 
-void start_stream(GstElement* element, GstPad* sinkpad, GstPad* pad) {
+void start_stream(GstElement* element, GstPad* media, GstPad* pad) {
   const GCharPtr id(gst_pad_create_stream_id(pad, element, "rtcp"));
   EventPtr start(gst_event_new_stream_start(id.get()));
   guint group = 0;
-  const EventPtr upstream = sticky(sinkpad, GST_EVENT_STREAM_START);
+  const EventPtr upstream = sticky(media, GST_EVENT_STREAM_START);
   if (upstream && gst_event_parse_group_id(upstream.get(), &group)) {
     gst_event_set_group_id(start.get(), group);
   }
@@ -59,14 +59,14 @@ void RtcpBranch::release(GstPad* pad) {
   gst_element_remove_pad(element_, pad);
 }
 
-void RtcpBranch::segment(GstPad* sinkpad, GstEvent* event) {
+void RtcpBranch::segment(GstPad* media, GstEvent* event) {
   const ObjectPtr<GstPad> branch = pad();
   if (!branch) {
     return;
   }
   const bool started = sticky(branch.get(), GST_EVENT_STREAM_START) != nullptr;
   if (!started) {
-    start_stream(element_, sinkpad, branch.get());
+    start_stream(element_, media, branch.get());
   }
   gst_pad_push_event(branch.get(), gst_event_ref(event));
   if (!started) {
@@ -77,14 +77,14 @@ void RtcpBranch::segment(GstPad* sinkpad, GstEvent* event) {
   }
 }
 
-void RtcpBranch::push(GstPad* sinkpad, std::vector<BufferPtr> compounds) {
+void RtcpBranch::push(GstPad* media, std::vector<BufferPtr> compounds) {
   const ObjectPtr<GstPad> branch = pad();
   if (!branch || compounds.empty()) {
     return;
   }
-  if (const EventPtr now = sticky(sinkpad, GST_EVENT_SEGMENT);
+  if (const EventPtr now = sticky(media, GST_EVENT_SEGMENT);
       now && !sticky(branch.get(), GST_EVENT_SEGMENT)) {
-    segment(sinkpad, now.get());  // the pad was requested in the middle of the stream
+    segment(media, now.get());  // the pad was requested in the middle of the stream
   }
   for (BufferPtr& compound : compounds) {
     const GstFlowReturn flow = gst_pad_push(branch.get(), compound.release());

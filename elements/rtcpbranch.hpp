@@ -8,7 +8,8 @@
 namespace discord {
 
 // At most one pad, `rtcp_src`. RTCP is on the side: nothing that happens on its branch stops the
-// media. `request` and `release` from any thread; the rest under the stream lock of the sink pad.
+// media. `request` and `release` from any thread; the rest from one thread at a time. `media` is a
+// pad of the element that carries the media, whose stream and segment those of RTCP are.
 class RtcpBranch {
  public:
   explicit RtcpBranch(GstElement* element) : element_(element) {}
@@ -17,10 +18,10 @@ class RtcpBranch {
   GstPad* request(GstPadTemplate* templ);
   void release(GstPad* pad);
 
-  // Tells the branch the SEGMENT `event` of `sinkpad`, and first what kind of stream it is.
-  void segment(GstPad* sinkpad, GstEvent* event);
+  // Tells the branch the SEGMENT `event` of `media`, and first what kind of stream it is.
+  void segment(GstPad* media, GstEvent* event);
   // Pushes compounds, each one buffer. Without a pad nobody wants them.
-  void push(GstPad* sinkpad, std::vector<BufferPtr> compounds);
+  void push(GstPad* media, std::vector<BufferPtr> compounds);
 
  private:
   ObjectPtr<GstPad> pad();

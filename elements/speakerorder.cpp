@@ -3,6 +3,7 @@
 
 #include "base/overloaded.hpp"
 #include "discord/gstdiscordspeakermeta.h"
+#include "elements/lostevents.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -87,37 +88,25 @@ void SpeakerOrder::emit(Queue::Packet packet, OutputBatch& out, const Position& 
   out.add(std::move(buffer));
 }
 
-// The events that rtpjitterbuffer do-lost=true sends, one a packet: depayloaders make GAPs of them,
-// and a decoder conceals. Beyond 120 ms concealment only hums, so the rest of a long loss is left
-// to be silence.
+// Beyond 120 ms concealment only hums, so the rest of a long loss is left to be silence.
 void SpeakerOrder::announce_loss(const media::Placement& placement, std::uint64_t packets,
                                  std::uint16_t next_sequence, OutputBatch& out,
                                  const Position& position) {
   if (packets == 0 || placement.lost_before == 0) {
     return;
   }
-  const std::uint64_t each = std::max<std::uint64_t>(placement.lost_before / packets, 1);
-  std::int64_t sample = placement.sample - static_cast<std::int64_t>(placement.pause_before) -
-                        static_cast<std::int64_t>(placement.lost_before);
-  auto sequence = static_cast<std::uint16_t>(next_sequence - packets);
-  const std::uint64_t concealed =
-      std::min<std::uint64_t>(placement.lost_before, media::opus_max_duration);
-  for (std::uint64_t done = 0, n = 1; done < concealed; n++, sequence++) {
-    // The last one takes what a division left over.
-    const std::uint64_t length = n == packets ? concealed - done : std::min(each, concealed - done);
-    out.add(EventPtr(gst_event_new_custom(
-        GST_EVENT_CUSTOM_DOWNSTREAM,
-        gst_structure_new(
-            "GstRTPPacketLost", "seqnum", G_TYPE_UINT, guint{sequence}, "timestamp", G_TYPE_UINT64,
-            static_cast<guint64>(position(timeline_.time_of(std::max<std::int64_t>(sample, 0)))),
-            "duration", G_TYPE_UINT64,
-            static_cast<guint64>(
-                media::duration_from_samples(static_cast<std::int64_t>(length)).count()),
-            "retry", G_TYPE_UINT, 0U, "ssrc", G_TYPE_UINT, ssrc_, "user-id", G_TYPE_UINT64,
-            static_cast<guint64>(user_id_), nullptr))));
-    done += length;
-    sample += static_cast<std::int64_t>(length);
-  }
+  LostStretch lost;
+  lost.ssrc = ssrc_;
+  lost.user_id = user_id_;
+  lost.first_sequence = static_cast<std::uint16_t>(next_sequence - packets);
+  lost.sample = placement.sample - static_cast<std::int64_t>(placement.pause_before) -
+                static_cast<std::int64_t>(placement.lost_before);
+  lost.concealed = std::min<std::uint64_t>(placement.lost_before, media::opus_max_duration);
+  lost.packets = packets;
+  lost.each = std::max<std::uint64_t>(placement.lost_before / packets, 1);
+  announce_lost(
+      lost, [&](std::int64_t sample) { return position(timeline_.time_of(sample)); },
+      [&](EventPtr event) { out.add(std::move(event)); });
 }
 
 }  // namespace discord

@@ -153,7 +153,7 @@ void VoiceLink::encryption_changed(const voice::EncryptionChanged& change) {
   }
   gst_structure_take_value(structure, "members", &members);
   post(structure);
-  if (change.version == 0) {
+  if (std::exchange(told_version_, change.version) != 0 && change.version == 0) {
     GST_ELEMENT_INFO(element_, STREAM, DECRYPT,
                      ("This call is not end-to-end encrypted: Discord can hear it."), (nullptr));
   }

@@ -39,6 +39,7 @@ class VoiceLink final : public net::VoiceClient::Observer {
   MediaPort& port_;
   const std::uint64_t run_;
   std::set<std::string> open_progress_;
+  int told_version_ = -1;  // of the end-to-end encryption
 };
 
 }  // namespace discord

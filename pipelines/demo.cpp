@@ -36,8 +36,7 @@ struct Demo {
   GMainLoop* loop = g_main_loop_new(nullptr, FALSE);
   GSubprocess* loopback = nullptr;
   GstElement* pipeline = nullptr;
-  GstElement* decrypt = nullptr;
-  GstElement* reorder = nullptr;
+  GstElement* decoder = nullptr;
   GstElement* record = nullptr;
   std::optional<demo::View> view;
   std::vector<File> files;
@@ -54,7 +53,7 @@ struct Demo {
 };
 
 void draw(Demo& d) {
-  d.view->update(d.decrypt, d.reorder, d.record);
+  d.view->update(d.decoder, d.record);
   if (!d.terminal) {
     g_print("%s\n", d.view->line(d.elapsed()).c_str());
     return;
@@ -202,8 +201,7 @@ guint64 snowflake(const nlohmann::json& object, const char* key) {
 bool build_pipeline(Demo& d, const nlohmann::json& ready) {
   GError* error = nullptr;
   d.pipeline = gst_parse_launch(
-      "discordvoicesrc name=source ! discorddecrypt name=decrypt ! discordreorder name=reorder "
-      "! discordrecordsink name=record",
+      "discordvoicesrc name=source ! discordworkerdec name=decoder ! discordrecordsink name=record",
       &error);
   if (error != nullptr) {
     g_printerr("The pipeline could not be made: %s\n", error->message);
@@ -216,8 +214,7 @@ bool build_pipeline(Demo& d, const nlohmann::json& ready) {
                "user-id", snowflake(ready, "user_id"), "guild-id", snowflake(ready, "guild_id"),
                "channel-id", snowflake(ready, "channel_id"), nullptr);
   gst_object_unref(source);
-  d.decrypt = gst_bin_get_by_name(GST_BIN(d.pipeline), "decrypt");
-  d.reorder = gst_bin_get_by_name(GST_BIN(d.pipeline), "reorder");
+  d.decoder = gst_bin_get_by_name(GST_BIN(d.pipeline), "decoder");
   d.record = gst_bin_get_by_name(GST_BIN(d.pipeline), "record");
   g_object_set(d.record, "location", d.arguments.location.c_str(), nullptr);
   gst_util_set_object_arg(G_OBJECT(d.record), "format", d.arguments.format.c_str());
@@ -285,7 +282,7 @@ void release(Demo& d) {
     g_subprocess_wait(d.loopback, nullptr, nullptr);
     g_object_unref(d.loopback);
   }
-  for (GstElement* element : {d.decrypt, d.reorder, d.record, d.pipeline}) {
+  for (GstElement* element : {d.decoder, d.record, d.pipeline}) {
     if (element != nullptr) {
       gst_object_unref(element);
     }

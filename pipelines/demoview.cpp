@@ -39,7 +39,7 @@ void for_each_row(const GstStructure* stats, const char* list,
 
 // The causes under which packets of a ledger were dropped, in words.
 std::string drops(const GstStructure* ledger) {
-  static constexpr std::array<std::pair<const char*, const char*>, 11> causes = {{
+  static constexpr std::array<std::pair<const char*, const char*>, 13> causes = {{
       {"late", "late"},
       {"duplicate", "duplicate"},
       {"not-audio", "not audio"},
@@ -50,6 +50,8 @@ std::string drops(const GstStructure* ledger) {
       {"replayed", "replayed"},
       {"evicted", "evicted"},
       {"denied", "denied"},
+      {"ring-full", "ring full"},
+      {"skipped", "skipped"},
       {"padding-only", "empty"},
   }};
   std::string out;
@@ -113,26 +115,20 @@ View::View(std::map<std::uint64_t, std::string> names) {
   }
 }
 
-void View::update(GstElement* decrypt, GstElement* reorder, GstElement* record) {
-  const StructurePtr opened = stats_of(decrypt);
-  const StructurePtr ordered = stats_of(reorder);
+void View::update(GstElement* decoder, GstElement* record) {
+  const StructurePtr decoded = stats_of(decoder);
   const StructurePtr recorded = stats_of(record);
-  std::map<std::uint64_t, std::string> dropped;
-  std::string of_speakers;
   for (auto& [user, row] : rows_) {
     row.received = 0;
     row.lost = 0;
     row.speaking = false;
     row.dropped.clear();
   }
-  const auto add_drops = [this](std::uint64_t user, const GstStructure* ledger) {
-    const std::string more = drops(ledger);
-    std::string& text = rows_[user].dropped;
-    text += (text.empty() || more.empty() ? "" : ", ") + more;
-  };
-  for_each_row(opened.get(), "speakers", [&](const GstStructure* speaker) {
+  for_each_row(decoded.get(), "speakers", [&](const GstStructure* speaker) {
     Row& row = rows_[number(speaker, "user-id")];
     row.received += number(speaker, "received");
+    row.lost += number(speaker, "lost-fec") + number(speaker, "lost-concealed") +
+                number(speaker, "lost-silent");
     gboolean speaking = FALSE;
     gst_structure_get_boolean(speaker, "speaking", &speaking);
     row.speaking = row.speaking || speaking != FALSE;
@@ -140,11 +136,8 @@ void View::update(GstElement* decrypt, GstElement* reorder, GstElement* record) 
     if (gst_structure_get_uint(speaker, "audio-level", &level)) {
       row.level = level;
     }
-    add_drops(number(speaker, "user-id"), speaker);
-  });
-  for_each_row(ordered.get(), "speakers", [&](const GstStructure* speaker) {
-    rows_[number(speaker, "user-id")].lost += number(speaker, "lost");
-    add_drops(number(speaker, "user-id"), speaker);
+    const std::string more = drops(speaker);
+    row.dropped += (row.dropped.empty() || more.empty() ? "" : ", ") + more;
   });
   for_each_row(recorded.get(), "files", [&](const GstStructure* file) {
     Row& row = rows_[number(file, "user-id")];
@@ -154,10 +147,10 @@ void View::update(GstElement* decrypt, GstElement* reorder, GstElement* record) 
     }
   });
   nobody_.clear();
-  if (const std::uint64_t forged = number(opened.get(), "bad-tag"); forged > 0) {
+  if (const std::uint64_t forged = number(decoded.get(), "bad-tag"); forged > 0) {
     nobody_ = "not authentic " + std::to_string(forged);
   }
-  if (const std::uint64_t other = number(opened.get(), "not-audio"); other > 0) {
+  if (const std::uint64_t other = number(decoded.get(), "not-audio"); other > 0) {
     nobody_ += (nobody_.empty() ? "" : ", ") + std::string("not audio ") + std::to_string(other);
   }
 }

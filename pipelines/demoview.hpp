@@ -27,7 +27,7 @@ class View {
   // `names`: user id to name, as the loopback gave them.
   explicit View(std::map<std::uint64_t, std::string> names);
 
-  void update(GstElement* decrypt, GstElement* reorder, GstElement* record);
+  void update(GstElement* decoder, GstElement* record);
   const std::map<std::uint64_t, Row>& rows() const { return rows_; }
   // What was dropped and belongs to nobody, by cause; empty when nothing was.
   const std::string& nobody() const { return nobody_; }

@@ -181,9 +181,9 @@ std::vector<SenderMark> FrameOpener::marks() const {
   for (const auto& [user, sender] : senders_) {
     for (const Ratchet& ratchet : sender.ratchets) {
       if (!ratchet.receive) {
-        out.push_back({user, ratchet.epoch, {}, true});
-      } else if (ratchet.receive->window().any()) {
-        out.push_back({user, ratchet.epoch, ratchet.receive->window(), false});
+        out.push_back({user, ratchet.epoch, {}, true, std::nullopt});
+      } else if (ratchet.receive->window().any() || ratchet.expires) {
+        out.push_back({user, ratchet.epoch, ratchet.receive->window(), false, ratchet.expires});
       }
     }
   }
@@ -192,20 +192,25 @@ std::vector<SenderMark> FrameOpener::marks() const {
 
 void FrameOpener::restore(const std::vector<SenderMark>& marks, Time now) {
   for (const SenderMark& mark : marks) {
-    Sender* const sender = find(mark.user, now);
-    if (sender == nullptr) {
+    restore(mark, now);
+  }
+}
+
+void FrameOpener::restore(const SenderMark& mark, Time now) {
+  Sender* const sender = find(mark.user, now);
+  if (sender == nullptr) {
+    return;
+  }
+  for (Ratchet& ratchet : sender->ratchets) {
+    if (ratchet.epoch != mark.epoch || !ratchet.receive) {
       continue;
     }
-    for (Ratchet& ratchet : sender->ratchets) {
-      if (ratchet.epoch != mark.epoch || !ratchet.receive) {
-        continue;
-      }
-      if (mark.over) {
-        ratchet.expires = now;
-        ratchet.receive.reset();
-      } else {
-        ratchet.receive->restore(mark.window, now);
-      }
+    ratchet.expires = earlier(ratchet.expires, mark.expires);
+    if (mark.over || (ratchet.expires && *ratchet.expires <= now)) {
+      ratchet.expires = earlier(ratchet.expires, now);
+      ratchet.receive.reset();
+    } else {
+      ratchet.receive->restore(mark.window, now);
     }
   }
 }

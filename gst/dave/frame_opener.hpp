@@ -35,6 +35,15 @@ struct OpenedFrame {
   std::uint64_t counter = 0;  // `opened`: the sender's count of frames in that epoch
 
   bool deliverable() const noexcept { return outcome <= FrameOutcome::passthrough; }
+  // May open once its user or a key is known.
+  bool lacks_key() const noexcept {
+    return outcome == FrameOutcome::no_user || outcome == FrameOutcome::no_key;
+  }
+  // No key that is known has made it; one of an epoch that is still to come may have.
+  bool unauthentic() const noexcept {
+    return outcome == FrameOutcome::bad_tag || outcome == FrameOutcome::too_far ||
+           outcome == FrameOutcome::expired;
+  }
 };
 
 // What one sender has been heard with in one epoch, for a successor.
@@ -43,6 +52,7 @@ struct SenderMark {
   EpochSerial epoch = 0;
   ReplayWindow window;
   bool over = false;  // the sender has long gone on: nothing of this epoch opens any more
+  Deadline expires;   // the sender has gone on: nothing opens from then on
 };
 
 // When failures of one sender mean that the keys are wrong rather than a few frames.
@@ -74,6 +84,7 @@ class FrameOpener {
   // For a successor, which uses the same keys first: it will not open again what this one has.
   std::vector<SenderMark> marks() const;
   void restore(const std::vector<SenderMark>& marks, Time now);
+  void restore(const SenderMark& mark, Time now);
 
   std::uint64_t count(FrameOutcome outcome) const noexcept {
     return counts_[static_cast<std::size_t>(outcome)];

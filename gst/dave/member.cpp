@@ -254,6 +254,7 @@ Result<std::optional<Bytes>, MemberFailure> Member::commit_queued(mls::Group gro
   }
   if (group_->has_pending_commit()) {
     sent_.push_back(std::move(*group_));
+    sent_.back().keep_only_commit();
     if (sent_.size() > max_sent_commits) {
       sent_.pop_front();
     }
@@ -267,7 +268,7 @@ Result<std::optional<Bytes>, MemberFailure> Member::commit_queued(mls::Group gro
 // its own.
 std::optional<mls::Group> Member::own_commit(ByteSpan message) const {
   const auto try_one = [&](const mls::Group& candidate) -> std::optional<mls::Group> {
-    if (!candidate.has_pending_commit()) {
+    if (!candidate.is_pending_commit(message)) {
       return std::nullopt;
     }
     auto staged = candidate.stage(message);

@@ -97,8 +97,10 @@ class Member {
   mls::Hash state_digest() const;
 
  private:
-  // Commits of ours that may still be announced, on the current epoch.
-  static constexpr std::size_t max_sent_commits = 4;
+  // Commits of ours that may still be announced, on the current epoch: each opcode 27 makes a new
+  // one, and when many join at once dozens are under way. What one costs is bounded: it shares the
+  // nodes of its tree.
+  static constexpr std::size_t max_sent_commits = 64;
 
   Result<mls::Group, MemberFailure> found(const mls::OwnKeyPackage& package,
                                           const mls::ExternalSender& sender) const;

@@ -48,6 +48,24 @@ class ReplayWindow {
     }
   }
 
+  // For a successor in another process. Any numbers are safe.
+  struct State {
+    std::array<std::uint64_t, bit_count / 64> bits{};
+    std::uint64_t newest = 0;
+    std::uint64_t any = 0;
+  };
+  State save() const noexcept { return {bits_, newest_, any_ ? std::uint64_t{1} : 0}; }
+  static ReplayWindow from(const State& state) noexcept {
+    ReplayWindow out;
+    if (state.any != 0) {
+      out.bits_ = state.bits;
+      out.newest_ = state.newest;
+      out.any_ = true;
+      out.mark(state.newest);
+    }
+    return out;
+  }
+
   bool any() const noexcept { return any_; }
   std::uint64_t newest() const noexcept { return newest_; }
 

@@ -75,9 +75,7 @@ bool ReceiveRatchet::restore(const ReplayWindow& seen, Time now) {
 }
 
 bool ReceiveRatchet::can_have_begun(std::uint64_t generation, Time now) const noexcept {
-  const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - made_).count();
-  return generation == 0 ||
-         (age > 0 && generation <= (max_frames_per_second * static_cast<std::uint64_t>(age)) >> 24);
+  return generation_can_have_begun(generation, now - made_);
 }
 
 void ReceiveRatchet::advance(std::uint64_t generation, Time now) {

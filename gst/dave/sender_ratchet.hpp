@@ -33,6 +33,14 @@ constexpr std::uint64_t frame_counter(std::uint64_t generation, std::uint32_t no
   return generation << 24 | (nonce & 0xFFFFFF);
 }
 
+// Whether a sender can have come to this generation in an epoch of that age.
+constexpr bool generation_can_have_begun(std::uint64_t generation, Duration age) noexcept {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
+  return generation == 0 ||
+         (seconds > 0 &&
+          generation <= (max_frames_per_second * static_cast<std::uint64_t>(seconds)) >> 24);
+}
+
 // Walks the chain of generation keys forward; what was walked past cannot be made again.
 class KeyChain {
  public:

@@ -84,6 +84,9 @@ void Session::on_session_description(int version, Time now, Out& out) {
     become_pending(now, out);
     return;
   }
+  // Nothing but a stage may be without encryption, so one is what this call is, whatever was known
+  // of its channel: it may go up and down again.
+  call_.stage = true;
   member_->leave();
   publish(out);
   tell(out);

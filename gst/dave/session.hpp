@@ -30,7 +30,9 @@ enum class Policy {
 struct Call {
   std::uint64_t user = 0;
   std::uint64_t channel = 0;
-  bool stage = false;  // known to be a stage channel, which may go without encryption
+  // Known to be a stage channel, which may go without encryption. A call that starts without is
+  // taken for one.
+  bool stage = false;
 };
 
 // Text of the voice gateway: opcode 23 or 31.

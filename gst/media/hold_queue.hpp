@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -19,8 +20,8 @@ struct HoldLimits {
 };
 
 // One FIFO per SSRC, so that a speaker blocks nobody else. Every item that goes in comes out
-// through exactly one of: `release`, `expire`, `drop`, or the eviction callback of `push`. The
-// callbacks must not use the queue.
+// through exactly one of: `release`, `take_if`, `expire`, `drop`, or the eviction callback of
+// `push`. The callbacks must not use the queue, unless it says so.
 template <class Handle> class HoldQueue {
  public:
   // What a packet costs beyond its bytes, so that a flood of tiny ones meets the caps as well.
@@ -38,15 +39,15 @@ template <class Handle> class HoldQueue {
     return it == lanes_.end() || !it->second.given_up;
   }
 
-  // Holds a packet of `bytes` bytes until `now` + hold time. Above a cap the oldest packets go:
+  // Holds a packet of `bytes` bytes until `since` + hold time. Above a cap the oldest packets go:
   // this SSRC's own above the cap per SSRC, the largest holder's above the global one; each is
   // handed to `evict(ssrc, Handle&&)`, which may be given the new packet itself. The caller has
   // asked `waits`.
   template <class Evict>
-  void push(std::uint32_t ssrc, Handle&& handle, std::size_t bytes, Time now, Evict&& evict) {
+  void push(std::uint32_t ssrc, Handle&& handle, std::size_t bytes, Time since, Evict&& evict) {
     Lane& lane = lanes_[ssrc];
     const std::size_t cost = bytes + overhead;
-    lane.items.push_back(Item{std::move(handle), cost, now + limits_.hold_time});
+    lane.items.push_back(Item{std::move(handle), cost, since + limits_.hold_time});
     lane.bytes += cost;
     bytes_ += cost;
     ++size_;
@@ -70,11 +71,33 @@ template <class Handle> class HoldQueue {
   }
 
   // The user or the key is known now: hands everything held for the SSRC to `out(Handle&&)`, in
-  // order, and lets later packets wait again should it ever be needed.
+  // order, and lets later packets wait again should it ever be needed. `out` may push what has to
+  // wait on.
   template <class Out> void release(std::uint32_t ssrc, Out&& out) {
     std::deque<Item> items = take_lane(ssrc);
     for (Item& item : items) {
       out(std::move(item.handle));
+    }
+  }
+
+  // The first packet held for the SSRC, if there is one and `which(const Handle&)` says so.
+  template <class Which> std::optional<Handle> take_if(std::uint32_t ssrc, Which&& which) {
+    const auto it = lanes_.find(ssrc);
+    if (it == lanes_.end() || it->second.items.empty() ||
+        !which(std::as_const(it->second.items.front().handle))) {
+      return std::nullopt;
+    }
+    std::optional<Handle> taken(take_front(it->second));
+    erase_if_idle(ssrc);
+    return taken;
+  }
+
+  // Packets of this SSRC are worth waiting for again.
+  void forgive(std::uint32_t ssrc) {
+    const auto it = lanes_.find(ssrc);
+    if (it != lanes_.end()) {
+      it->second.given_up = false;
+      erase_if_idle(ssrc);
     }
   }
 

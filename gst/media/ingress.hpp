@@ -60,8 +60,10 @@ std::uint64_t Ledger::*cause_of(dave::FrameOutcome refusal) noexcept;
 //                                                (`skip`)
 //   void rtcp(std::size_t offset, std::size_t size, Handle&&, Time arrival);  // authentic compound
 //   void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool, Time);
-// and must not call back into the Ingress. Functions that take a sink may release packets that were
-// held. Not for two threads at once.
+// and may have `void changed(std::uint32_t ssrc)`: figures of a speaker have changed without a
+// packet of it. It must not call back into the Ingress. A `Handle` may have `mark_authentic()` and
+// `mark_opened(epoch, counter)` (see PacketStore). Functions that take a sink may release packets
+// that were held. Not for two threads at once.
 template <class Handle> class Ingress {
  public:
   explicit Ingress(const IngressConfig& config = {})
@@ -163,6 +165,11 @@ template <class Handle> class Ingress {
   std::optional<std::uint64_t> take_recovery_request(Time now) noexcept {
     return opener_.take_recovery_request(now + key_clock_);
   }
+  // What a predecessor has opened: never opens that again. After `set_media_keys`; times in the
+  // mark are those of the keys' clock.
+  void restore_mark(const dave::SenderMark& mark, Time now) {
+    opener_.restore(mark, now + key_clock_);
+  }
 
   // `arrival` is also the time now. `datagram` is decrypted in place.
   template <class Sink>
@@ -176,11 +183,18 @@ template <class Handle> class Ingress {
       --speakers_.nobody().held;
       ++speakers_.nobody().no_key;
     });
-    held_.expire(now, [&](std::uint32_t ssrc, Held&&) {
+    std::vector<std::pair<std::uint32_t, Held>> due;
+    held_.expire(now,
+                 [&](std::uint32_t ssrc, Held&& held) { due.emplace_back(ssrc, std::move(held)); });
+    for (auto& [ssrc, held] : due) {
       Speaker& speaker = *speakers_.find(ssrc);
-      --speaker.ledger.held;
-      ++(speaker.user_id == 0 ? speaker.ledger.no_user : speaker.ledger.no_key);
-    });
+      const bool refused = held.refused != nullptr;
+      settle(speaker, std::move(held), now, sink);
+      if (refused) {
+        // What only stood behind it has nothing to wait for.
+        settle_while(speaker, now, sink, [](const Held& next) { return next.refused == nullptr; });
+      }
+    }
     speakers_.for_each([&](Speaker& speaker) {
       if (const Deadline stopped = speaker.speaking.timer(now)) {
         sink.speaking(speaker.ssrc, speaker.user_id, false, *stopped);
@@ -213,10 +227,13 @@ template <class Handle> class Ingress {
   std::vector<SpeakerStats> speakers() const { return speakers_.stats(); }
 
  private:
+  using Cause = std::uint64_t Ledger::*;
   struct Held {
     AudioPacket packet;
     MutableByteSpan datagram;
     Handle handle;
+    Time since;               // it waits
+    Cause refused = nullptr;  // by every key so far, but one of a newer epoch may open it
   };
   struct Waiting {
     MutableByteSpan datagram;
@@ -296,24 +313,39 @@ template <class Handle> class Ingress {
       ++speaker->ledger.duplicate;
       return;
     }
+    // Not before: what comes twice must not make a successor refuse the first one, which may still
+    // wait here.
+    if constexpr (requires { handle.mark_authentic(); }) {
+      handle.mark_authentic();
+    }
     packet.sequence = seen.sequence;
     observe(*speaker, packet);
-    if (held_.holds(speaker->ssrc)) {
+    Held item{packet, datagram, std::move(handle), now};
+    if (held_.holds(speaker->ssrc) && !openable(*speaker, now)) {
       // Behind those that wait already, or it would overtake them.
-      hold(*speaker, Held{packet, datagram, std::move(handle)}, now);
+      hold(*speaker, std::move(item), speaker->user_id == 0 ? &Ledger::no_user : &Ledger::no_key);
     } else {
-      pass_on(*speaker, Held{packet, datagram, std::move(handle)}, true, now, sink);
+      pass_on(*speaker, std::move(item), true, now, sink);
     }
   }
 
-  void hold(Speaker& speaker, Held held, Time now) {
+  // Whether neither a user nor a key is missing.
+  bool openable(const Speaker& speaker, Time now) const noexcept {
+    const Time when = now + key_clock_;
+    return !e2ee_ ||
+           (speaker.user_id != 0 && (keys_->passes(when) || opener_.knows(speaker.user_id, when)));
+  }
+
+  // `otherwise`: how it counts when this SSRC does not wait any more.
+  void hold(Speaker& speaker, Held held, Cause otherwise) {
     if (!held_.waits(speaker.ssrc)) {
-      ++(speaker.user_id == 0 ? speaker.ledger.no_user : speaker.ledger.no_key);
+      ++(speaker.ledger.*otherwise);
       return;
     }
     ++speaker.ledger.held;
     const std::size_t bytes = held.datagram.size();
-    held_.push(speaker.ssrc, std::move(held), bytes, now, [&](std::uint32_t ssrc, Held&&) {
+    const Time since = held.since;
+    held_.push(speaker.ssrc, std::move(held), bytes, since, [&](std::uint32_t ssrc, Held&&) {
       Ledger& ledger = speakers_.find(ssrc)->ledger;
       --ledger.held;
       ++ledger.evicted;
@@ -321,23 +353,48 @@ template <class Handle> class Ingress {
   }
 
   template <class Sink> void release_if_openable(Speaker& speaker, Time now, Sink& sink) {
-    const Time when = now + key_clock_;
-    if (e2ee_ &&
-        (speaker.user_id == 0 || !(keys_->passes(when) || opener_.knows(speaker.user_id, when)))) {
+    if (!openable(speaker, now)) {
       return;
     }
     held_.release(speaker.ssrc, [&](Held&& held) {
       --speaker.ledger.held;
-      pass_on(speaker, std::move(held), false, now, sink);
+      pass_on(speaker, std::move(held), true, now, sink);
+      changed(speaker.ssrc, sink);
     });
   }
 
-  // The one way to the outside, once per packet and in the order of arrival: what end-to-end
-  // decryption refuses was not said by anybody. A frame that lacks its user or key may wait once.
+  template <class Sink> static void changed(std::uint32_t ssrc, Sink& sink) {
+    if constexpr (requires { sink.changed(ssrc); }) {
+      sink.changed(ssrc);
+    }
+  }
+
+  // Has waited long enough, one way or the other.
+  template <class Sink> void settle(Speaker& speaker, Held held, Time now, Sink& sink) {
+    --speaker.ledger.held;
+    if (held.refused != nullptr) {
+      ++(speaker.ledger.*held.refused);
+    } else {
+      pass_on(speaker, std::move(held), false, now, sink);
+    }
+    changed(speaker.ssrc, sink);
+  }
+  template <class Sink, class Which>
+  void settle_while(Speaker& speaker, Time now, Sink& sink, Which&& which) {
+    while (std::optional<Held> held = held_.take_if(speaker.ssrc, which)) {
+      settle(speaker, std::move(*held), now, sink);
+    }
+  }
+
+  // The one way to the outside, once per packet and in order: what end-to-end decryption refuses
+  // was not said by anybody. A frame that lacks its user or key may wait, and so may one that no
+  // key opens: its sender can be in an epoch already whose commit has not reached us. The latter
+  // holds up only what is not authentic itself, so that a forger delays nobody.
   template <class Sink>
   void pass_on(Speaker& speaker, Held held, bool may_wait, Time now, Sink& sink) {
     AudioPacket& packet = held.packet;
     packet.user_id = speaker.user_id;
+    bool authentic = false;
     if (e2ee_ && packet.size > 0) {
       const MutableByteSpan frame = held.datagram.subspan(packet.offset, packet.size);
       // Also what would pass in the clear needs its user: nobody's sound is nobody's track.
@@ -345,18 +402,32 @@ template <class Handle> class Ingress {
                                            ? dave::OpenedFrame{dave::FrameOutcome::no_user, {}}
                                            : opener_.open(speaker.user_id, frame, now + key_clock_);
       if (!opened.deliverable()) {
-        const bool not_yet = opened.outcome == dave::FrameOutcome::no_user ||
-                             opened.outcome == dave::FrameOutcome::no_key;
-        if (not_yet && may_wait) {
-          hold(speaker, std::move(held), now);
+        const Cause cause = cause_of(opened.outcome);
+        held.refused = opened.unauthentic() ? cause : nullptr;
+        if (may_wait && (held.refused != nullptr || opened.lacks_key())) {
+          hold(speaker, std::move(held), cause);
         } else {
-          ++(speaker.ledger.*cause_of(opened.outcome));
+          ++(speaker.ledger.*cause);
         }
         return;
+      }
+      authentic = opened.outcome == dave::FrameOutcome::opened;
+      if constexpr (requires { held.handle.mark_opened(opened.epoch, opened.counter); }) {
+        held.handle.mark_opened(opened.epoch, opened.counter);
       }
       packet.offset = static_cast<std::size_t>(opened.plain.data() - held.datagram.data());
       packet.size = opened.plain.size();
       packet.silence = is_silence_frame(opened.plain);
+    }
+    if (authentic) {
+      // A sender does not go back: what waits and was sent before is of no newer epoch.
+      settle_while(speaker, now, sink, [sequence = packet.sequence](const Held& next) {
+        return next.packet.sequence < sequence;
+      });
+      held_.forgive(speaker.ssrc);
+    } else if (may_wait && held_.holds(speaker.ssrc) && held_.waits(speaker.ssrc)) {
+      hold(speaker, std::move(held), nullptr);
+      return;
     }
     if (packet.size == 0) {
       ++speaker.ledger.padding_only;
@@ -395,9 +466,9 @@ template <class Handle> class Ingress {
     if (speaker == nullptr) {
       return;
     }
-    held_.drop(ssrc, [&](Held&&) {
+    held_.drop(ssrc, [&](Held&& held) {
       --speaker->ledger.held;
-      ++(speaker->ledger.*cause);
+      ++(speaker->ledger.*(held.refused != nullptr ? held.refused : cause));
     });
     if (speaker->speaking.speaking()) {
       sink.speaking(ssrc, speaker->user_id, false, now);

@@ -22,6 +22,9 @@ class PacketStore {
   struct Finished {
     std::uint64_t id = 0;
     bool authentic = false;
+    // What opened it end to end: the epoch's serial (0 = nothing) and the sender's count of frames.
+    std::uint64_t epoch = 0;
+    std::uint64_t counter = 0;
   };
 
   // Owner of one packet's memory.
@@ -34,7 +37,9 @@ class PacketStore {
           size_(other.size_),
           kind_(other.kind_),
           authentic_(other.authentic_),
-          id_(other.id_) {}
+          id_(other.id_),
+          epoch_(other.epoch_),
+          counter_(other.counter_) {}
     Handle& operator=(Handle&& other) noexcept {
       if (this != &other) {
         finish();
@@ -44,6 +49,8 @@ class PacketStore {
         kind_ = other.kind_;
         authentic_ = other.authentic_;
         id_ = other.id_;
+        epoch_ = other.epoch_;
+        counter_ = other.counter_;
       }
       return *this;
     }
@@ -53,6 +60,11 @@ class PacketStore {
     std::uint64_t id() const noexcept { return id_; }
     // It was not a forgery: whoever keeps replay windows must remember it.
     void mark_authentic() noexcept { authentic_ = true; }
+    // It was opened end to end: nothing may open it again.
+    void mark_opened(std::uint64_t epoch, std::uint64_t counter) noexcept {
+      epoch_ = epoch;
+      counter_ = counter;
+    }
 
    private:
     friend class PacketStore;
@@ -66,7 +78,7 @@ class PacketStore {
     void finish() noexcept {
       if (PacketStore* store = std::exchange(store_, nullptr)) {
         store->free_[kind_].push_back(slot_);
-        store->finished_.push_back({id_, authentic_});
+        store->finished_.push_back({id_, authentic_, epoch_, counter_});
       }
     }
 
@@ -76,6 +88,8 @@ class PacketStore {
     std::uint8_t kind_ = 0;
     bool authentic_ = false;
     std::uint64_t id_ = 0;
+    std::uint64_t epoch_ = 0;
+    std::uint64_t counter_ = 0;
   };
 
   explicit PacketStore(std::size_t max_bytes) : max_bytes_(max_bytes) {}
@@ -90,7 +104,7 @@ class PacketStore {
       ++kind;
     }
     if (kind == sizes.size() || (free_[kind].empty() && !grow(kind))) {
-      finished_.push_back({id, false});
+      finished_.push_back({id, false, 0, 0});
       return {};
     }
     std::uint8_t* slot = free_[kind].back();

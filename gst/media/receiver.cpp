@@ -1,6 +1,8 @@
 #include "media/receiver.hpp"
 
+#include <algorithm>
 #include <new>
+#include <utility>
 
 namespace discord::media {
 
@@ -41,13 +43,11 @@ class Receiver::Adapter {
       : receiver_(receiver), sink_(sink), now_(now) {}
 
   void audio(const AudioPacket& packet, PacketStore::Handle&& handle) {
-    handle.mark_authentic();
     Track* track = receiver_.track_for(packet, now_, sink_);
     track->queue.push(Item{packet, std::move(handle)}, packet.sequence, now_);
     receiver_.pop(*track, now_, sink_);
   }
   void padding(const AudioPacket& packet, PacketStore::Handle&& handle) {
-    handle.mark_authentic();
     Track* track = receiver_.track_for(packet, now_, sink_);
     track->queue.skip(packet.sequence, now_);
     { const PacketStore::Handle done = std::move(handle); }
@@ -57,6 +57,7 @@ class Receiver::Adapter {
     sink_.rtcp(handle.bytes().subspan(offset, size), arrival);
     const PacketStore::Handle done = std::move(handle);
   }
+  void changed(std::uint32_t ssrc) { receiver_.touch(ssrc); }
   void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) {
     receiver_.touch(ssrc);
     sink_.speaking(ssrc, user_id, speaking, when);
@@ -121,13 +122,11 @@ void Receiver::forget_all(Time now, ReceiverSink& sink) {
   }
 }
 
-void Receiver::set_e2ee(bool active, Time now, ReceiverSink& sink) {
+void Receiver::set_media_keys(dave::MediaKeysPtr keys, Time published, Time now,
+                              ReceiverSink& sink) {
   advance(now, sink);
   Adapter adapter(*this, sink, now);
-  // Without keys: what is encrypted waits, and is counted when none has come.
-  auto keys = std::make_shared<dave::MediaKeys>();
-  keys->active = active;
-  ingress_.set_media_keys(std::move(keys), now, now, adapter);
+  ingress_.set_media_keys(std::move(keys), published, now, adapter);
   due(exact_deadline());
 }
 
@@ -220,6 +219,10 @@ Receiver::Track* Receiver::track_for(const AudioPacket& packet, Time now, Receiv
       track->queue.drain();
       pop(*track, now, sink);
       track->queue.flush();
+      departed_ += ledger_of(*track);
+      track->queue.clear_ledger();
+      track->silences = track->broken = 0;
+      track->lost = {};
       track->timestamps.reset();
       track->missing = 0;
       track->restarted = true;
@@ -264,9 +267,6 @@ void Receiver::remove_track(std::uint32_t ssrc, Time now, ReceiverSink& sink) {
   track.queue.drain();
   pop(track, now, sink);
   departed_ += ledger_of(track);
-  if (track.touched) {
-    std::erase(touched_, ssrc);
-  }
   free_slots_.push_back(track.slot);
   tracks_.erase(it);
 }
@@ -331,14 +331,19 @@ void Receiver::emit(Track& track, Queue::Packet packet, ReceiverSink& sink) {
   frame.ssrc = track.ssrc;
   frame.user_id = audio.user_id;
   frame.id = handle.id();
-  if (place.lost_packets > 0) {
+  if (place.lost_packets > 0 && config_.decode) {
     fill_hole(track, placement, place.lost_packets, opus, frame, sink);
+  } else if (place.lost_packets > 0) {
+    announce_hole(placement, place.lost_packets, packet.sequence, frame, sink);
+    track.lost.silent += place.lost_packets;
   }
   frame.kind = audio.silence ? FrameKind::silence : FrameKind::audio;
   frame.opus = opus;
   frame.sequence = packet.sequence;
   frame.timestamp = audio.timestamp;
   frame.discont = packet.discont;
+  frame.marker = audio.marker;
+  frame.resync = packet.resync;
   frame.audio_level = audio.audio_level.value_or(255);
   frame.speaking_flags = audio.speaking_flags;
   track.silences += audio.silence;
@@ -379,7 +384,7 @@ void Receiver::fill_hole(Track& track, const Placement& placement, std::uint64_t
                              static_cast<std::int64_t>(hole);
   std::uint64_t recovered = 0;
   std::uint64_t concealed = 0;
-  if (config_.decode && hole > 0) {
+  if (hole > 0) {
     const bool fec = has_fec(next);
     const std::uint64_t tail =
         fec ? std::min<std::uint64_t>(hole, parse_opus_packet(next)->frame_duration) : 0;
@@ -408,19 +413,47 @@ void Receiver::fill_hole(Track& track, const Placement& placement, std::uint64_t
   track.lost.silent += packets - recovered - covered;
 }
 
+// Beyond 120 ms concealment only hums, so whoever decodes is asked for no more.
+void Receiver::announce_hole(const Placement& placement, std::uint64_t packets,
+                             std::uint64_t sequence, DecodedFrame frame, ReceiverSink& sink) {
+  const std::uint64_t hole = placement.lost_before;
+  if (hole == 0) {
+    return;
+  }
+  frame.kind = FrameKind::plc;
+  frame.sample = std::max<std::int64_t>(
+      placement.sample - static_cast<std::int64_t>(placement.pause_before + hole), 0);
+  frame.samples = static_cast<std::uint32_t>(std::min<std::uint64_t>(hole, opus_max_duration));
+  frame.sequence = sequence - packets;
+  frame.lost_packets = packets;
+  frame.lost_each = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(std::max<std::uint64_t>(hole / packets, 1), opus_max_duration));
+  sink.frame(frame);
+}
+
 void Receiver::touch(std::uint32_t ssrc) {
   const auto it = tracks_.find(ssrc);
-  if (it != tracks_.end() && !it->second->touched) {
-    it->second->touched = true;
-    touched_.push_back(ssrc);
+  if (it != tracks_.end() && std::exchange(it->second->touched, true)) {
+    return;
   }
+  // Without a track, or touched before it had one.
+  if (std::find(touched_rows_.begin(), touched_rows_.end(), ssrc) != touched_rows_.end()) {
+    return;
+  }
+  if (it == tracks_.end()) {
+    touched_rows_.push_back(ssrc);
+  }
+  touched_.push_back(ssrc);
 }
 
 void Receiver::clear_touched() noexcept {
   for (const std::uint32_t ssrc : touched_) {
-    tracks_.find(ssrc)->second->touched = false;
+    if (const auto it = tracks_.find(ssrc); it != tracks_.end()) {
+      it->second->touched = false;
+    }
   }
   touched_.clear();
+  touched_rows_.clear();
 }
 
 Ledger Receiver::ledger_of(const Track& track) {
@@ -453,6 +486,19 @@ std::vector<SpeakerStats> Receiver::speakers() const {
     }
   }
   return out;
+}
+
+bool Receiver::row(std::uint32_t ssrc, SpeakerStats& out) const {
+  const Speaker* speaker = ingress_.find(ssrc);
+  if (speaker == nullptr) {
+    return false;
+  }
+  out = stats_of(*speaker);
+  const auto it = tracks_.find(ssrc);
+  if (it != tracks_.end()) {
+    out.ledger.then(ledger_of(*it->second));
+  }
+  return true;
 }
 
 bool Receiver::checkpoint(std::uint32_t ssrc, SpeakerCheckpoint& out) const {

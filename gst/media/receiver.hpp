@@ -19,8 +19,9 @@ namespace discord::media {
 struct ReceiverConfig {
   IngressConfig ingress;
   Duration latency = std::chrono::milliseconds(100);
-  Time zero{};         // of the timeline
-  bool decode = true;  // false: authentic Opus, in order and placed, but not decoded
+  Time zero{};  // of the timeline
+  // False: authentic Opus, in order and placed, but not decoded; holes are `plc` without samples.
+  bool decode = true;
   // Packets that wait, all speakers together; what comes beyond is counted as evicted.
   std::size_t max_packet_bytes = 16 * 1024 * 1024;
 };
@@ -39,7 +40,13 @@ struct DecodedFrame {
   std::uint64_t id = 0;       // of the datagram it comes from, or which made the hole known
   std::uint64_t sequence = 0;
   std::uint32_t timestamp = 0;
-  bool discont = false;            // the first, or something is missing before it
+  bool discont = false;  // the first, or something is missing before it
+  bool marker = false;   // as on the wire
+  bool resync = false;   // the sender restarted its numbering
+  // Of a hole that is not concealed (`decode` is false): packets that are lost, the first of which
+  // has `sequence`, and samples of each; `samples` is what is worth concealing.
+  std::uint64_t lost_packets = 0;
+  std::uint32_t lost_each = 0;
   std::uint8_t audio_level = 255;  // -dBov, 255 = not known
   std::uint8_t speaking_flags = 1;
 };
@@ -75,7 +82,11 @@ class Receiver {
   bool map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now, ReceiverSink& sink);
   void retire(std::uint32_t ssrc, Time now, ReceiverSink& sink);
   void forget_all(Time now, ReceiverSink& sink);
-  void set_e2ee(bool active, Time now, ReceiverSink& sink);
+  void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now, ReceiverSink& sink);
+  void restore_mark(const dave::SenderMark& mark, Time now) { ingress_.restore_mark(mark, now); }
+  std::optional<std::uint64_t> take_recovery_request(Time now) noexcept {
+    return ingress_.take_recovery_request(now);
+  }
   void set_hold_time(Duration hold_time);
   void set_latency(Duration latency);
 
@@ -96,11 +107,14 @@ class Receiver {
   Ledger ledger() const;
   std::vector<SpeakerStats> speakers() const;
 
-  // SSRCs whose checkpoint has changed since `clear_touched`.
+  // SSRCs whose checkpoint or row has changed since `clear_touched`; a few may come twice or have
+  // gone.
   const std::vector<std::uint32_t>& touched() const noexcept { return touched_; }
   void clear_touched() noexcept;
-  // False for an SSRC that nobody has been authenticated under.
+  // False for an SSRC that nobody has been authenticated under, or of whom nothing has left yet.
   bool checkpoint(std::uint32_t ssrc, SpeakerCheckpoint& out) const;
+  // The row of statistics of an SSRC; false when there is none.
+  bool row(std::uint32_t ssrc, SpeakerStats& out) const;
   // Takes over a speaker that this receiver has not seen. `warm_up` then hands it the speaker's
   // last packets, oldest first. False when it is known already, when there is no room, or when the
   // numbers are impossible.
@@ -125,6 +139,8 @@ class Receiver {
   void fill_hole(Track& track, const Placement& placement, std::uint64_t packets, ByteSpan next,
                  DecodedFrame frame, ReceiverSink& sink);
   void touch(std::uint32_t ssrc);
+  void announce_hole(const Placement& placement, std::uint64_t packets, std::uint64_t sequence,
+                     DecodedFrame frame, ReceiverSink& sink);
   void due(Deadline deadline) noexcept { earliest_ = earlier(earliest_, deadline); }
   Deadline exact_deadline() const;
   static Time arrival_of(const Track& track, const AudioPacket& packet);
@@ -143,6 +159,7 @@ class Receiver {
   Ledger departed_;            // of tracks that are gone
   std::uint64_t refused_ = 0;  // datagrams there was no memory for
   std::vector<std::uint32_t> touched_;
+  std::vector<std::uint32_t> touched_rows_;  // those of them that have no track
   Deadline earliest_;
   std::vector<std::int16_t> pcm_;
 };

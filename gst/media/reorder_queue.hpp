@@ -201,6 +201,8 @@ template <class Item> class ReorderQueue : private ReorderRules {
 
   // received = played (handed out) + late + duplicate + evicted + in_flight (queued here).
   const Ledger& ledger() const { return ledger_; }
+  // For an empty queue: the figures begin anew.
+  void clear_ledger() { ledger_ = {}; }
   std::uint64_t lost() const { return lost_; }
   std::uint64_t resyncs() const { return resyncs_; }
   // Packets inside, candidates for a restart included.

@@ -17,6 +17,10 @@ SpeakerStats row(const Speaker& speaker, bool gone) {
 
 }  // namespace
 
+SpeakerStats stats_of(const Speaker& speaker) {
+  return row(speaker, false);
+}
+
 void JitterEstimator::packet(std::uint32_t timestamp, Time arrival) noexcept {
   const auto arrived =
       static_cast<std::uint32_t>(samples_from_duration(arrival.time_since_epoch()));

@@ -60,6 +60,8 @@ struct SpeakerStats {
   Ledger ledger;
 };
 
+SpeakerStats stats_of(const Speaker& speaker);
+
 // At most `max_speakers` SSRCs, and as many departed ones for the record. Users survive the
 // eviction of their SSRC's row: they come from the gateway, not from the network.
 class SpeakerTable {

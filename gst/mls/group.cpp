@@ -138,6 +138,10 @@ bool Group::removes_self() const noexcept {
   });
 }
 
+bool Group::is_pending_commit(ByteSpan message) const noexcept {
+  return pending_ && std::ranges::equal(message, pending_->commit);
+}
+
 void Group::clear_proposals() noexcept {
   queue_.clear();
   pending_.reset();

@@ -102,6 +102,10 @@ class Group {
   Result<MadeCommit, Error> commit(RandomSource& random, bool force_path = false);
   bool has_pending_commit() const noexcept { return pending_.has_value(); }
   void discard_pending_commit() noexcept { pending_.reset(); }
+  // Whether this is our pending commit, byte for byte.
+  bool is_pending_commit(ByteSpan message) const noexcept;
+  // Forgets the queue and keeps the pending commit: all that is needed to follow it.
+  void keep_only_commit() noexcept { std::vector<ReceivedProposal>().swap(queue_); }
 
   // Judges a commit (MLSMessage) against the current epoch; changes nothing. Our pending commit is
   // recognised by its bytes.

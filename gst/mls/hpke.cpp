@@ -37,10 +37,11 @@ SecretBytes labeled_expand(ByteSpan suite, ByteSpan key, std::string_view label,
 
 // RFC 9180 section 4.1: what encapsulating and decapsulating have in common.
 SecretBytes shared_secret(const Secret32& agreed, ByteSpan encapsulated, ByteSpan receiver) {
-  Bytes context(encapsulated.begin(), encapsulated.end());
-  context.insert(context.end(), receiver.begin(), receiver.end());
+  Writer context;
+  context.raw(encapsulated);
+  context.raw(receiver);
   const Secret32 extracted = labeled_extract(kem_suite, {}, "eae_prk", agreed.view());
-  return labeled_expand(kem_suite, extracted.view(), "shared_secret", context, 32);
+  return labeled_expand(kem_suite, extracted.view(), "shared_secret", context.view(), 32);
 }
 
 struct KeyAndNonce {

@@ -211,6 +211,14 @@ Pool::Taken Pool::take(std::size_t index, Lane& lane, WorkerProcess& worker, std
         delivery.rtcp = std::get<RtcpOut>(output.value());
         ++count;
         break;
+      case Lane::Meaning::undecryptable:
+        // No oftener than one receiver would ask, whatever workers say.
+        if (now >= recovery_allowed_) {
+          recovery_allowed_ = now + dave::recovery_pause;
+          delivery.user_id = std::get<UndecryptableOut>(output.value()).user_id;
+          ++count;
+        }
+        break;
       case Lane::Meaning::batch:
         delivery.next = earliest();
         ++count;
@@ -250,6 +258,9 @@ void Pool::deliver(const Delivery& delivery) {
     }
     case Lane::Meaning::rtcp:
       observer_.rtcp(delivery.rtcp.compound, time_from_ns(delivery.rtcp.arrival));
+      break;
+    case Lane::Meaning::undecryptable:
+      observer_.undecryptable(delivery.user_id);
       break;
     case Lane::Meaning::batch:
       observer_.deadline(delivery.next);

@@ -27,6 +27,69 @@ Configure configure_of(const media::ReceiverConfig& config) noexcept {
   return out;
 }
 
+std::uint64_t CallSettings::user_of(std::uint32_t ssrc) const noexcept {
+  const auto it = users.find(ssrc);
+  return it == users.end() ? 0 : it->second;
+}
+
+void CallSettings::use_keys(dave::MediaKeysPtr published, Time on_their_clock, Time at) {
+  now = std::max(now, at);
+  keys = std::move(published);
+  key_clock = on_their_clock - at;
+  const auto dropped = [this](const dave::SenderMark& mark) {
+    return !keys || std::none_of(keys->epochs.begin(), keys->epochs.end(), [&](const auto& entry) {
+      return entry.keys->serial == mark.epoch;
+    });
+  };
+  for (auto it = marks.begin(); it != marks.end();) {
+    std::erase_if(it->second.epochs, dropped);
+    it = it->second.epochs.empty() ? marks.erase(it) : std::next(it);
+  }
+}
+
+bool CallSettings::mark(std::uint64_t user, dave::EpochSerial serial, std::uint64_t counter,
+                        Time arrival, const void* lane) {
+  const auto published = [&] {
+    if (keys) {
+      for (const auto& entry : keys->epochs) {
+        if (entry.keys->serial == serial && entry.keys->find(user) != nullptr) {
+          return entry.keys.get();
+        }
+      }
+    }
+    return static_cast<const dave::EpochKeys*>(nullptr);
+  }();
+  if (user == 0 || published == nullptr) {
+    return true;
+  }
+  if (!dave::generation_can_have_begun(counter >> 24, now + key_clock - published->made)) {
+    return false;
+  }
+  Marks& of_user = marks[user];
+  of_user.heard_by = lane;
+  const auto mark_of = [&](dave::EpochSerial epoch) -> dave::SenderMark& {
+    for (dave::SenderMark& known : of_user.epochs) {
+      if (known.epoch == epoch) {
+        return known;
+      }
+    }
+    return of_user.epochs.emplace_back(dave::SenderMark{user, epoch, {}, false, std::nullopt});
+  };
+  const bool first = std::none_of(of_user.epochs.begin(), of_user.epochs.end(),
+                                  [&](const auto& m) { return m.epoch == serial; });
+  mark_of(serial).window.mark(counter);
+  if (first) {
+    // Whoever has gone on leaves the epochs before, as FrameOpener has it.
+    for (const auto& entry : keys->epochs) {
+      if (entry.keys->serial < serial && entry.keys->find(user) != nullptr) {
+        dave::SenderMark& older = mark_of(entry.keys->serial);
+        older.expires = earlier(older.expires, arrival + key_clock + dave::ratchet_tail);
+      }
+    }
+  }
+  return true;
+}
+
 void Lane::start(std::unique_ptr<WorkerProcess> worker, Monotonic now) {
   worker_ = std::move(worker);
   started = last_progress_ = now;
@@ -36,7 +99,11 @@ void Lane::start(std::unique_ptr<WorkerProcess> worker, Monotonic now) {
   for (const auto& [ssrc, user] : settings_.users) {
     control(MapUser{user, time, ssrc, 0});
   }
-  control(SetE2ee{time, settings_.e2ee ? 1u : 0u, 0});
+  epochs_.clear();
+  send_media_keys();
+  for (const auto& [user, marks] : settings_.marks) {
+    send_marks(user, marks);
+  }
   control(SetTimes{settings_.receiver.ingress.hold.hold_time.count(),
                    settings_.receiver.latency.count()});
   send_key();
@@ -78,6 +145,9 @@ std::uint64_t Lane::lose(bool blamed) {
     open.delivered = open.delivered || open.frames > 0;
     open.frames = 0;
   }
+  for (auto& [ssrc, mirror] : mirrors_) {
+    fold(mirror);
+  }
   return find(suspect) != nullptr ? suspect : 0;
 }
 
@@ -116,6 +186,12 @@ const Lane::Open* Lane::find(std::uint64_t id) const noexcept {
 
 void Lane::close(Open& open) {
   open.done = true;
+  if (open.loose) {
+    const auto it = loose_.find(open.ssrc);
+    if (--it->second == 0) {
+      loose_.erase(it);
+    }
+  }
   --open_count_;
   open_bytes_ -= open.bytes.size();
   open.bytes.clear();
@@ -128,6 +204,10 @@ void Lane::close(Open& open) {
 void Lane::skip(std::uint64_t id) {
   if (Open* open = find(id)) {
     ++skipped_;
+    if (const auto mirror = mirrors_.find(open->ssrc); mirror != mirrors_.end()) {
+      ++mirror->second.base.received;
+      ++mirror->second.base.skipped;
+    }
     close(*open);
   }
 }
@@ -142,7 +222,7 @@ unsigned Lane::count_death(std::uint64_t id) noexcept {
   return open != nullptr ? ++open->deaths : 0;
 }
 
-bool Lane::push(ByteSpan datagram, std::uint32_t ssrc, Time arrival) {
+bool Lane::push(ByteSpan datagram, std::uint32_t ssrc, Time arrival, bool loose) {
   if (open_.size() >= max_open || open_bytes_ + datagram.size() > max_open_bytes) {
     return false;
   }
@@ -155,6 +235,10 @@ bool Lane::push(ByteSpan datagram, std::uint32_t ssrc, Time arrival) {
   open.bytes.assign(datagram.begin(), datagram.end());
   open.arrival = arrival;
   open.ssrc = ssrc;
+  open.loose = loose;
+  if (loose) {
+    ++loose_[ssrc];
+  }
   ++received_;
   ++open_count_;
   open_bytes_ += open.bytes.size();
@@ -167,7 +251,10 @@ bool Lane::push(ByteSpan datagram, std::uint32_t ssrc, Time arrival) {
 }
 
 void Lane::queue(std::uint32_t type, ByteSpan body, std::uint64_t id) {
-  Pending pending{type, Bytes(body.begin(), body.end()), id};
+  queue({type, Bytes(body.begin(), body.end()), id});
+}
+
+void Lane::queue(Pending pending) {
   if (!pending_.empty() || !send(pending)) {
     pending_.push_back(std::move(pending));
   }
@@ -202,7 +289,15 @@ void Lane::introduce(std::uint32_t ssrc, Mirror& mirror) {
   }
 }
 
-bool Lane::send(const Pending& pending) {
+bool Lane::send(Pending& pending) {
+  std::optional<std::uint32_t> slot;
+  if (!pending.secret.empty()) {
+    slot = worker_->put_secret(pending.secret.view());
+    if (!slot) {
+      return false;  // until the worker has taken some
+    }
+    std::memcpy(pending.body.data() + pending.slot_at, &*slot, sizeof *slot);
+  }
   ByteSpan body = pending.body;
   DatagramHead head;
   if (pending.id != 0) {
@@ -216,6 +311,9 @@ bool Lane::send(const Pending& pending) {
   const std::size_t head_size = pending.id != 0 ? sizeof head : 0;
   const MutableByteSpan to = worker_->input().reserve(pending.type, head_size + body.size());
   if (to.empty()) {
+    if (slot) {
+      worker_->wipe_secret(*slot);
+    }
     return false;
   }
   std::memcpy(to.data(), &head, head_size);
@@ -224,6 +322,9 @@ bool Lane::send(const Pending& pending) {
   }
   was_idle_ = was_idle_ || inputs_sent_ == inputs_done_;
   ++inputs_sent_;
+  if (slot) {
+    secret_until_[*slot] = inputs_sent_;
+  }
   return true;
 }
 
@@ -252,13 +353,66 @@ void Lane::send_key() {
     return;
   }
   const auto& key = *settings_.key;
-  const auto slot = worker_->put_secret(key.key.view());
-  if (slot) {
-    control(
-        SetKey{key.generation, to_ns(settings_.now), static_cast<std::uint32_t>(key.mode), *slot});
-    secret_until_[*slot] = inputs_sent_ + pending_.size();
-  } else {
-    worker_->kill();  // its successor has room for all of them
+  control_with_secret(
+      SetKey{key.generation, to_ns(settings_.now), static_cast<std::uint32_t>(key.mode), 0},
+      SecretBytes(ByteSpan(key.key.view())));
+}
+
+void Lane::send_media_keys() {
+  if (!running()) {
+    return;
+  }
+  const auto ns = [](Deadline d) { return d ? to_ns(*d) : no_deadline; };
+  UseEpochs use;
+  use.now = to_ns(settings_.now);
+  use.published = to_ns(settings_.now + settings_.key_clock);
+  std::vector<std::shared_ptr<const dave::EpochKeys>> in_use;
+  if (settings_.keys) {
+    const dave::MediaKeys& keys = *settings_.keys;
+    use.known = 1;
+    use.active = keys.active ? 1 : 0;
+    use.passthrough = keys.passthrough ? 1 : 0;
+    use.passthrough_until = ns(keys.passthrough_until);
+    for (std::size_t i = 0; i < std::min(keys.epochs.size(), use.serials.size()); ++i) {
+      const std::shared_ptr<const dave::EpochKeys>& epoch = keys.epochs[i].keys;
+      use.serials[i] = epoch->serial;
+      use.expires[i] = ns(keys.epochs[i].expires);
+      in_use.push_back(epoch);
+      if (std::find(epochs_.begin(), epochs_.end(), epoch) != epochs_.end()) {
+        continue;
+      }
+      control(BeginEpoch{epoch->serial, to_ns(epoch->made)});
+      constexpr std::size_t size = dave::BaseSecret::size;
+      for (std::size_t at = 0; at < epoch->senders.size(); at += senders_per_record) {
+        AddSenders add;
+        add.serial = epoch->serial;
+        const std::size_t count = std::min(senders_per_record, epoch->senders.size() - at);
+        SecretBytes secret(count * size);
+        for (std::size_t n = 0; n < count; ++n) {
+          const dave::SenderKey& sender = epoch->senders[at + n];
+          add.users[n] = sender.user;
+          std::copy_n(sender.base.data(), size, secret.writable().data() + n * size);
+        }
+        control_with_secret(add, std::move(secret));
+      }
+    }
+  }
+  epochs_ = std::move(in_use);
+  control(use);
+}
+
+void Lane::adopt(std::uint64_t user) {
+  const auto it = settings_.marks.find(user);
+  if (it != settings_.marks.end() && it->second.heard_by != this) {
+    it->second.heard_by = this;
+    send_marks(user, it->second);
+  }
+}
+
+void Lane::send_marks(std::uint64_t user, const CallSettings::Marks& marks) {
+  for (const dave::SenderMark& mark : marks.epochs) {
+    control(RestoreMark{user, mark.epoch, to_ns(settings_.now),
+                        mark.expires ? to_ns(*mark.expires) : no_deadline, mark.window.save()});
   }
 }
 
@@ -275,10 +429,65 @@ void Lane::give_up() {
 }
 
 void Lane::forget(std::uint32_t ssrc) {
-  mirrors_.erase(ssrc);
+  const auto it = mirrors_.find(ssrc);
+  if (it != mirrors_.end()) {
+    depart(ssrc, it->second, &media::Ledger::no_user);
+    mirrors_.erase(it);
+  }
 }
 void Lane::forget_all() {
+  for (const auto& [ssrc, mirror] : mirrors_) {
+    depart(ssrc, mirror, &media::Ledger::evicted);
+  }
   mirrors_.clear();
+}
+
+// The row stays for the record. What still waited for its user is given up with it; what was in
+// order comes out yet.
+void Lane::depart(std::uint32_t ssrc, const Mirror& mirror, std::uint64_t media::Ledger::*cause) {
+  media::SpeakerStats out = row(ssrc, mirror);
+  if (out.ledger.received == 0) {
+    return;
+  }
+  out.gone = true;
+  out.speaking = false;
+  out.ledger.*cause += std::exchange(out.ledger.held, 0);
+  out.ledger.played += std::exchange(out.ledger.in_flight, 0);
+  departed_.push_back(out);
+  if (departed_.size() > settings_.receiver.ingress.max_speakers) {
+    departed_.pop_front();
+  }
+}
+
+media::SpeakerStats Lane::row(std::uint32_t ssrc, const Mirror& mirror) const {
+  media::SpeakerStats out;
+  out.ssrc = ssrc;
+  out.user_id = mirror.user_id;
+  out.speaking = mirror.checkpoint.speaking.speaking != 0;
+  if (mirror.checkpoint.audio_level != 255) {
+    out.audio_level = mirror.checkpoint.audio_level;
+  }
+  media::JitterEstimator jitter;
+  jitter.restore(mirror.checkpoint.jitter);
+  out.jitter = jitter.value();
+  out.ledger = mirror.base;
+  out.ledger += mirror.current;
+  return out;
+}
+
+void Lane::speakers(std::vector<media::SpeakerStats>& out) const {
+  out.insert(out.end(), departed_.begin(), departed_.end());
+  for (const auto& [ssrc, mirror] : mirrors_) {
+    out.push_back(row(ssrc, mirror));
+  }
+}
+
+// What a lost worker had not finished, its successor counts.
+void Lane::fold(Mirror& mirror) {
+  mirror.current.received -= mirror.current.held + mirror.current.in_flight;
+  mirror.current.held = mirror.current.in_flight = 0;
+  mirror.base += mirror.current;
+  mirror.current = {};
 }
 
 Lane::Meaning Lane::handle(const Result<Output, ProtocolError>& output, media::DecodedFrame& frame,
@@ -294,6 +503,12 @@ Lane::Meaning Lane::handle(const Result<Output, ProtocolError>& output, media::D
   }
   if (const auto* c = std::get_if<CheckpointOut>(&output.value())) {
     return take(*c);
+  }
+  if (const auto* r = std::get_if<RowOut>(&output.value())) {
+    return take(*r);
+  }
+  if (const auto* u = std::get_if<UndecryptableOut>(&output.value())) {
+    return settings_.told_users.contains(u->user_id) ? Meaning::undecryptable : Meaning::violation;
   }
   if (const auto* b = std::get_if<BatchOut>(&output.value())) {
     return take(*b, now);
@@ -328,7 +543,8 @@ Lane::Meaning Lane::take(const FrameOut& out, media::DecodedFrame& frame) {
                   out.opus_size >= open->bytes.size())) {
     return Meaning::violation;
   }
-  if ((out.pcm_samples != 0) != settings_.receiver.decode) {
+  if ((out.pcm_samples != 0) != settings_.receiver.decode ||
+      (!settings_.receiver.decode && !arrived && out.lost_packets == 0)) {
     return Meaning::violation;
   }
   const auto known = mirrors_.find(out.ssrc);
@@ -367,7 +583,11 @@ Lane::Meaning Lane::take(const FrameOut& out, media::DecodedFrame& frame) {
   frame.id = out.id;
   frame.sequence = out.sequence;
   frame.timestamp = out.timestamp;
-  frame.discont = out.discont != 0;
+  frame.discont = (out.flags & frame_discont) != 0;
+  frame.marker = (out.flags & frame_marker) != 0;
+  frame.resync = (out.flags & frame_resync) != 0;
+  frame.lost_packets = out.lost_packets;
+  frame.lost_each = out.lost_each;
   frame.audio_level = out.audio_level;
   frame.speaking_flags = out.speaking_flags;
   return Meaning::frame;
@@ -376,10 +596,12 @@ Lane::Meaning Lane::take(const FrameOut& out, media::DecodedFrame& frame) {
 // Keeps no more speakers than a worker does; the longest idle one makes room.
 Lane::Mirror& Lane::add_mirror(std::uint32_t ssrc) {
   if (mirrors_.size() >= settings_.receiver.ingress.max_speakers) {
-    mirrors_.erase(
+    const auto idlest =
         std::min_element(mirrors_.begin(), mirrors_.end(), [](const auto& a, const auto& b) {
           return a.second.checkpoint.last_packet < b.second.checkpoint.last_packet;
-        }));
+        });
+    depart(idlest->first, idlest->second, &media::Ledger::evicted);
+    mirrors_.erase(idlest);
   }
   return mirrors_[ssrc];
 }
@@ -391,14 +613,38 @@ Lane::Meaning Lane::take(const CheckpointOut& out) {
     return Meaning::violation;
   }
   const auto known = mirrors_.find(out.ssrc);
-  if (known == mirrors_.end() && std::none_of(open_.begin(), open_.end(), [&](const Open& open) {
-        return !open.done && open.ssrc == out.ssrc;
-      })) {
+  if (out.checkpoint.ledger.received > received_) {
+    return Meaning::violation;
+  }
+  if (known == mirrors_.end() && !has_open(out.ssrc)) {
     return Meaning::nothing;  // forgotten here while the worker did not know yet
   }
   Mirror& mirror = known != mirrors_.end() ? known->second : add_mirror(out.ssrc);
   mirror.checkpoint = out.checkpoint;
+  mirror.current = out.checkpoint.ledger;
+  mirror.user_id =
+      settings_.told_users.contains(out.checkpoint.user_id) ? out.checkpoint.user_id : 0;
   mirror.complete = true;
+  return Meaning::nothing;
+}
+
+bool Lane::has_open(std::uint32_t ssrc) const {
+  return std::any_of(open_.begin(), open_.end(),
+                     [&](const Open& open) { return !open.done && open.ssrc == ssrc; });
+}
+
+Lane::Meaning Lane::take(const RowOut& out) {
+  if (out.ledger.received > received_ ||
+      (out.user_id != 0 && !settings_.told_users.contains(out.user_id))) {
+    return Meaning::violation;
+  }
+  const auto known = mirrors_.find(out.ssrc);
+  if (known == mirrors_.end() && !has_open(out.ssrc)) {
+    return Meaning::nothing;
+  }
+  Mirror& mirror = known != mirrors_.end() ? known->second : add_mirror(out.ssrc);
+  mirror.current = out.ledger;
+  mirror.user_id = out.user_id;
   return Meaning::nothing;
 }
 
@@ -408,6 +654,15 @@ Lane::Meaning Lane::take(const FinishedOut& out) {
     return Meaning::violation;
   }
   const auto known = mirrors_.find(open->ssrc);
+  if (out.epoch != 0) {
+    std::uint64_t user = settings_.user_of(open->ssrc);
+    if (user == 0 && known != mirrors_.end()) {
+      user = known->second.user_id;  // it left while its last frames were in order
+    }
+    if (!settings_.mark(user, out.epoch, out.counter, open->arrival, this)) {
+      return Meaning::violation;
+    }
+  }
   if (out.authentic != 0 && known != mirrors_.end() &&
       open->bytes.size() >= rtp::fixed_header_size) {
     known->second.history.see(load_be16(open->bytes.data() + 2), load_be32(open->bytes.data() + 4));

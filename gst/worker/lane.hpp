@@ -5,6 +5,7 @@
 #include "worker/process.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <deque>
 #include <map>
 #include <set>
@@ -26,8 +27,26 @@ struct CallSettings {
   std::optional<KeyOf> key;
   std::map<std::uint32_t, std::uint64_t> users;
   std::set<std::uint64_t> told_users;  // ever, of this connection; a worker may name no other
-  bool e2ee = false;
-  Time now{};  // latest that was handed in
+  Time now{};                          // latest that was handed in
+
+  // End-to-end encryption: the keys, and their clock, as `media::Ingress` has it.
+  dave::MediaKeysPtr keys;
+  Duration key_clock{};
+  // What the frames that have finished were opened with. Of published epochs and their members
+  // only, so it is bounded by them.
+  struct Marks {
+    std::vector<dave::SenderMark> epochs;
+    const void* heard_by = nullptr;  // the lane whose worker knows them
+  };
+  std::unordered_map<std::uint64_t, Marks> marks;
+
+  std::uint64_t user_of(std::uint32_t ssrc) const noexcept;
+  // Takes the keys, and forgets what was about others.
+  void use_keys(dave::MediaKeysPtr published, Time on_their_clock, Time at);
+  // A frame of `user` has been opened. False when that cannot be; one of an epoch that has been
+  // dropped meanwhile is no news.
+  bool mark(std::uint64_t user, dave::EpochSerial serial, std::uint64_t counter, Time arrival,
+            const void* lane);
 };
 
 Configure configure_of(const media::ReceiverConfig& config) noexcept;
@@ -35,7 +54,7 @@ Configure configure_of(const media::ReceiverConfig& config) noexcept;
 // Not for two threads at once; no system call but waking the worker.
 class Lane {
  public:
-  explicit Lane(const CallSettings& settings) : settings_(settings) {}
+  explicit Lane(CallSettings& settings) : settings_(settings) {}
 
   static constexpr std::size_t max_open = 8192;
   static constexpr std::size_t max_open_bytes = std::size_t{4} << 20;
@@ -55,13 +74,21 @@ class Lane {
   unsigned count_death(std::uint64_t id) noexcept;
 
   // False when there is no room: counted as ring_full.
-  bool push(ByteSpan datagram, std::uint32_t ssrc, Time arrival);
+  // `loose`: the SSRC is a claim that nothing pins to this lane but its open packets.
+  bool push(ByteSpan datagram, std::uint32_t ssrc, Time arrival, bool loose);
+  bool holds_loose(std::uint32_t ssrc) const { return loose_.contains(ssrc); }
+  // Speakers it is there for, and claims to be one.
+  std::size_t load() const noexcept { return pinned + loose_.size(); }
   template <class T> void control(const T& value) {
     if (running()) {
       queue(type_of<Input, T>(), bytes_of(value), 0);
     }
   }
   void send_key();
+  // Whatever the worker does not have yet of the published epochs, and which are in use.
+  void send_media_keys();
+  // The user is to be heard here from now on, whoever heard it before.
+  void adopt(std::uint64_t user);
   void drain();
   // There will be no other worker: whatever is open is skipped.
   void give_up();
@@ -73,7 +100,17 @@ class Lane {
   bool idle() const noexcept { return open_.empty() && pending_.empty() && !draining_; }
 
   // What a record of the worker means.
-  enum class Meaning { nothing, frame, speaking, rtcp, hello, batch, drained, violation };
+  enum class Meaning {
+    nothing,
+    frame,
+    speaking,
+    rtcp,
+    hello,
+    batch,
+    drained,
+    undecryptable,
+    violation,
+  };
   // Checks it against what is known here and remembers what a successor will need. `frame` may be
   // delivered to the outside after `Meaning::frame`: its samples are still shared memory, its Opus
   // packet a copy that lives until the next call.
@@ -82,6 +119,8 @@ class Lane {
 
   // Received, and what became of it.
   media::Ledger ledger() const noexcept;
+  // A row for each speaker.
+  void speakers(std::vector<media::SpeakerStats>& out) const;
   Deadline deadline() const noexcept { return deadline_; }
   // When it last did something that was asked of it, while there was something to do.
   bool busy() const noexcept { return inputs_done_ < inputs_sent_; }
@@ -114,6 +153,7 @@ class Lane {
     std::uint8_t frames = 0;  // brought forth by this worker
     bool delivered = false;   // by a predecessor
     bool done = false;
+    bool loose = false;
   };
   struct Mirror {
     media::SpeakerCheckpoint checkpoint;
@@ -122,18 +162,31 @@ class Lane {
     std::int64_t end = 0;    // of the last frame that was delivered
     bool known = true;       // to the worker
     bool complete = false;   // there is a checkpoint
+    std::uint64_t user_id = 0;
+    media::Ledger current;  // of this worker
+    media::Ledger base;     // of those before; and what was skipped
   };
   struct Pending {
     std::uint32_t type = 0;
     Bytes body;
     std::uint64_t id = 0;  // of a datagram, whose bytes are with `open_`
+    // For the secrets page, where it gets a slot when it is sent, and where in the body that goes.
+    SecretBytes secret = {};
+    std::size_t slot_at = 0;
   };
 
   void queue(std::uint32_t type, ByteSpan body, std::uint64_t id);
+  void queue(Pending pending);
+  template <class T> void control_with_secret(const T& value, SecretBytes secret) {
+    const ByteSpan bytes = bytes_of(value);
+    queue({type_of<Input, T>(), Bytes(bytes.begin(), bytes.end()), 0, std::move(secret),
+           offsetof(T, slot)});
+  }
+  void send_marks(std::uint64_t user, const CallSettings::Marks& marks);
   void queue_datagram(const Open& open);
   Mirror& add_mirror(std::uint32_t ssrc);
   void introduce(std::uint32_t ssrc, Mirror& mirror);
-  bool send(const Pending& pending);
+  bool send(Pending& pending);
   Open* find(std::uint64_t id) noexcept;
   const Open* find(std::uint64_t id) const noexcept;
   void close(Open& open);
@@ -141,9 +194,14 @@ class Lane {
   Meaning take(const FrameOut& out, media::DecodedFrame& frame);
   Meaning take(const FinishedOut& out);
   Meaning take(const CheckpointOut& out);
+  Meaning take(const RowOut& out);
+  bool has_open(std::uint32_t ssrc) const;
+  static void fold(Mirror& mirror);
+  media::SpeakerStats row(std::uint32_t ssrc, const Mirror& mirror) const;
+  void depart(std::uint32_t ssrc, const Mirror& mirror, std::uint64_t media::Ledger::*cause);
   Meaning take(const BatchOut& out, Monotonic now);
 
-  const CallSettings& settings_;
+  CallSettings& settings_;
   std::unique_ptr<WorkerProcess> worker_;
   std::deque<Open> open_;  // ascending by id, those in front not done
   std::size_t open_count_ = 0;
@@ -152,7 +210,10 @@ class Lane {
   std::vector<Bytes> spare_bytes_;
   std::deque<Pending> pending_;
   std::unordered_map<std::uint32_t, Mirror> mirrors_;
-  Time newest_{};  // arrival
+  std::deque<media::SpeakerStats> departed_;
+  std::unordered_map<std::uint32_t, unsigned> loose_;  // open packets of SSRCs nothing pins here
+  std::vector<std::shared_ptr<const dave::EpochKeys>> epochs_;  // that the worker has
+  Time newest_{};                                               // arrival
   std::uint64_t received_ = 0;
   std::uint64_t skipped_ = 0;
   media::Ledger base_;     // of the workers before this one

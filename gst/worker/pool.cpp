@@ -19,7 +19,6 @@ Monotonic clock_now() {
 }
 
 constexpr std::size_t max_pins = 16384;
-constexpr std::size_t max_claims = 1024;
 
 }  // namespace
 
@@ -78,6 +77,14 @@ void Pool::map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) {
   if (user_id == 0 || (before != settings_.users.end() && before->second == user_id)) {
     return;
   }
+  // A user stays with the worker that knows what it has sent.
+  std::optional<std::size_t> home;
+  for (const auto& [other, user] : settings_.users) {
+    if (user == user_id && pins_.contains(other)) {
+      home = pins_.at(other);
+    }
+  }
+  const std::optional<std::size_t> now_at = lane_of(ssrc);
   // As Ingress does: a user has one SSRC, an SSRC one user.
   for (auto it = settings_.users.begin(); it != settings_.users.end();) {
     const auto [other, user] = *it++;
@@ -87,9 +94,9 @@ void Pool::map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) {
   }
   settings_.users[ssrc] = user_id;
   settings_.told_users.insert(user_id);
-  if (!pins_.contains(ssrc)) {
-    pin(ssrc, lane_for(ssrc));
-  }
+  const std::size_t where = now_at ? *now_at : home ? *home : least_loaded();
+  pin(ssrc, where);
+  lanes_[where]->adopt(user_id);
   // All hear it: an SSRC nobody announced may have packets waiting anywhere.
   for (const auto& lane : lanes_) {
     lane->control(MapUser{user_id, to_ns(now), ssrc, 0});
@@ -120,7 +127,6 @@ void Pool::forget_all(Time now) {
   settings_.now = std::max(settings_.now, now);
   settings_.users.clear();
   pins_.clear();
-  claims_.clear();
   poison_.clear();
   for (const auto& lane : lanes_) {
     lane->pinned = 0;
@@ -130,12 +136,11 @@ void Pool::forget_all(Time now) {
   }
 }
 
-void Pool::set_e2ee(bool active, Time now) {
+void Pool::set_media_keys(dave::MediaKeysPtr keys, Time published, Time now) {
   Lock lock(mutex_);
-  settings_.now = std::max(settings_.now, now);
-  settings_.e2ee = active;
+  settings_.use_keys(std::move(keys), published, now);
   for (const auto& lane : lanes_) {
-    lane->control(SetE2ee{to_ns(now), active ? 1u : 0u, 0});
+    lane->send_media_keys();
     lane->pump(clock_now());
   }
 }
@@ -150,39 +155,31 @@ void Pool::set_times(Duration hold_time, Duration latency) {
   }
 }
 
-// Where an SSRC goes: pinned ones to their lane, anything else to the least loaded. An SSRC that
-// nobody has authenticated is only a claim: a bounded number is remembered, so that the packets of
-// one stay together; those beyond go by their number. RTCP claims nothing.
-std::size_t Pool::lane_for(std::uint32_t ssrc, bool claims_a_speaker) {
+// Where the packets of an SSRC are now: pinned, or held there because nobody has said whose they
+// are.
+std::optional<std::size_t> Pool::lane_of(std::uint32_t ssrc) const {
   const auto pinned = pins_.find(ssrc);
   if (pinned != pins_.end()) {
     return pinned->second;
   }
-  const auto claimed = claims_.find(ssrc);
-  if (claimed != claims_.end()) {
-    return claimed->second;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    if (lanes_[i]->holds_loose(ssrc)) {
+      return i;
+    }
   }
+  return std::nullopt;
+}
+
+// Another one is begun when all have their share, of those who are pinned and of those whose first
+// packets are still open.
+std::size_t Pool::least_loaded() {
   if (lanes_.empty()) {
     lanes_.push_back(std::make_unique<Lane>(settings_));
   }
-  if (settings_.users.contains(ssrc)) {
-    return least_loaded();
-  }
-  if (!claims_a_speaker || claims_.size() >= max_claims) {
-    return ssrc * std::size_t{2654435761} % lanes_.size();
-  }
-  const std::size_t lane = least_loaded();
-  claims_.emplace(ssrc, lane);
-  ++lanes_[lane]->pinned;
-  return lane;
-}
-
-// Another one is begun when all have their share.
-std::size_t Pool::least_loaded() {
   const auto least =
       std::min_element(lanes_.begin(), lanes_.end(),
-                       [](const auto& a, const auto& b) { return a->pinned < b->pinned; });
-  if ((*least)->pinned >= speakers_per_worker && lanes_.size() < config_.max_workers) {
+                       [](const auto& a, const auto& b) { return a->load() < b->load(); });
+  if ((*least)->load() >= speakers_per_worker && lanes_.size() < config_.max_workers) {
     lanes_.push_back(std::make_unique<Lane>(settings_));
     return lanes_.size() - 1;
   }
@@ -190,27 +187,16 @@ std::size_t Pool::least_loaded() {
 }
 
 void Pool::pin(std::uint32_t ssrc, std::size_t lane) {
-  if (pins_.contains(ssrc)) {
-    return;
-  }
-  const auto claimed = claims_.find(ssrc);
-  if (claimed != claims_.end()) {
-    --lanes_[claimed->second]->pinned;
-    claims_.erase(claimed);
-  }
-  if (pins_.size() < max_pins) {
-    pins_.emplace(ssrc, lane);
+  if (pins_.size() < max_pins && pins_.emplace(ssrc, lane).second) {
     ++lanes_[lane]->pinned;
   }
 }
 
 void Pool::unpin(std::uint32_t ssrc) {
-  for (auto* table : {&pins_, &claims_}) {
-    const auto it = table->find(ssrc);
-    if (it != table->end()) {
-      --lanes_[it->second]->pinned;
-      table->erase(it);
-    }
+  const auto it = pins_.find(ssrc);
+  if (it != pins_.end()) {
+    --lanes_[it->second]->pinned;
+    pins_.erase(it);
   }
 }
 
@@ -235,8 +221,12 @@ void Pool::push(ByteSpan datagram, Time arrival) {
         return;
       }
     }
-    Lane& lane = *lanes_[lane_for(ssrc, !rtcp)];
-    if (datagram.size() > max_datagram || !lane.push(datagram, ssrc, arrival)) {
+    // One that nobody announced is the least loaded worker's, without an entry until a worker has
+    // authenticated it: its open packets keep the next ones there.
+    const std::optional<std::size_t> known = lane_of(ssrc);
+    Lane& lane = *lanes_[known ? *known : least_loaded()];
+    if (datagram.size() > max_datagram ||
+        !lane.push(datagram, ssrc, arrival, !pins_.contains(ssrc))) {
       ++ring_full_;
       return;
     }
@@ -301,6 +291,20 @@ media::Ledger Pool::ledger() const {
   out.received += ring_full_ + skipped_;
   out.ring_full += ring_full_;
   out.skipped += skipped_;
+  return out;
+}
+
+std::vector<media::SpeakerStats> Pool::speakers() const {
+  std::vector<media::SpeakerStats> out;
+  {
+    Lock lock(mutex_);
+    for (const auto& lane : lanes_) {
+      lane->speakers(out);
+    }
+  }
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
+    return a.gone != b.gone ? a.gone : !a.gone && a.ssrc < b.ssrc;
+  });
   return out;
 }
 

@@ -43,6 +43,8 @@ class PoolObserver {
   // `Pool::next_deadline` may have changed; it is this now.
   virtual void deadline(Deadline next) = 0;
   virtual void event(const WorkerEvent& event) = 0;
+  // As `media::Receiver::take_recovery_request`.
+  virtual void undecryptable(std::uint64_t /*user_id*/) {}
   // There will be no more frames: the restart budget is spent, no worker can be started, or it may
   // not be locked up.
   virtual void failed(const std::string& reason) = 0;
@@ -66,7 +68,7 @@ class Pool {
   void map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now);
   void retire(std::uint32_t ssrc, Time now);
   void forget_all(Time now);
-  void set_e2ee(bool active, Time now);
+  void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now);
   void set_times(Duration hold_time, Duration latency);
   void push(ByteSpan datagram, Time arrival);
   void advance(Time now);
@@ -78,6 +80,9 @@ class Pool {
   Deadline next_deadline() const;
   // Every datagram pushed, by what became of it; adds up at every instant.
   media::Ledger ledger() const;
+  // The same for each speaker that a worker has authenticated, as far as workers have said; those
+  // that have gone come first.
+  std::vector<media::SpeakerStats> speakers() const;
   // Records that workers have not answered yet. Packets that are held do not count.
   std::size_t queued() const;
   // Of the running workers, without the spare.
@@ -101,6 +106,7 @@ class Pool {
     Bytes opus;
     SpeakingOut speaking;
     RtcpOut rtcp;
+    std::uint64_t user_id = 0;
     Deadline next;
   };
   enum class Taken { some, all, violation, refused };
@@ -125,7 +131,7 @@ class Pool {
   void fail(const std::string& reason) REQUIRES(mutex_);
   void deliver_events() EXCLUDES(mutex_);
   Monotonic next_check(Monotonic now) const REQUIRES(mutex_);
-  std::size_t lane_for(std::uint32_t ssrc, bool claims_a_speaker = true) REQUIRES(mutex_);
+  std::optional<std::size_t> lane_of(std::uint32_t ssrc) const REQUIRES(mutex_);
   std::size_t least_loaded() REQUIRES(mutex_);
   void pin(std::uint32_t ssrc, std::size_t lane) REQUIRES(mutex_);
   void unpin(std::uint32_t ssrc) REQUIRES(mutex_);
@@ -141,13 +147,12 @@ class Pool {
   CallSettings settings_ GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Lane>> lanes_ GUARDED_BY(mutex_);  // grows up to max_workers
   std::unordered_map<std::uint32_t, std::size_t> pins_ GUARDED_BY(mutex_);
-  // Where SSRCs were sent that nobody has announced or authenticated yet; bounded.
-  std::unordered_map<std::uint32_t, std::size_t> claims_ GUARDED_BY(mutex_);
   std::unordered_map<std::uint32_t, Poison> poison_ GUARDED_BY(mutex_);
   std::deque<Monotonic> blamed_ GUARDED_BY(mutex_);
   std::uint64_t ring_full_ GUARDED_BY(mutex_) = 0;
   std::uint64_t skipped_ GUARDED_BY(mutex_) = 0;
   unsigned restarts_ GUARDED_BY(mutex_) = 0;
+  Monotonic recovery_allowed_ GUARDED_BY(mutex_){};
   bool failed_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool wanted_ GUARDED_BY(mutex_) = false;  // a lane has work and no worker

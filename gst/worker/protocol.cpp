@@ -1,5 +1,6 @@
 #include "worker/protocol.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace discord::worker {
@@ -47,8 +48,28 @@ bool valid(const Retire& r) noexcept {
 bool valid(const ForgetAll& f) noexcept {
   return time_ok(f.now);
 }
-bool valid(const SetE2ee& e) noexcept {
-  return time_ok(e.now) && is_flag(e.active);
+bool deadline_ok(std::int64_t ns) noexcept {
+  return time_ok(ns) || ns == no_deadline;
+}
+bool valid(const BeginEpoch& e) noexcept {
+  return e.serial != 0 && time_ok(e.made);
+}
+bool valid(const AddSenders& a) noexcept {
+  for (std::size_t i = 1; i < a.users.size(); ++i) {
+    if (a.users[i] != 0 && (a.users[i - 1] == 0 || a.users[i] <= a.users[i - 1])) {
+      return false;
+    }
+  }
+  return a.serial != 0 && a.users[0] != 0 && a.slot < secret_slots;
+}
+bool valid(const UseEpochs& u) noexcept {
+  return time_ok(u.now) && time_ok(u.published) && deadline_ok(u.passthrough_until) &&
+         is_flag(u.known) && is_flag(u.active) && is_flag(u.passthrough) &&
+         std::all_of(u.expires.begin(), u.expires.end(), deadline_ok);
+}
+bool valid(const RestoreMark& m) noexcept {
+  return m.user_id != 0 && m.serial != 0 && time_ok(m.now) && deadline_ok(m.expires) &&
+         is_flag(m.window.any);
 }
 bool valid(const SetTimes& t) noexcept {
   return duration_ok(t.hold_time) && duration_ok(t.latency);
@@ -74,11 +95,17 @@ bool valid(const SpeakingOut& s) noexcept {
 bool valid(const FinishedOut& f) noexcept {
   return is_flag(f.authentic);
 }
-bool valid(const CheckpointOut&) noexcept {
-  return true;
+bool valid(const CheckpointOut& c) noexcept {
+  return c.checkpoint.ledger.adds_up();
+}
+bool valid(const RowOut& r) noexcept {
+  return r.ledger.adds_up();
+}
+bool valid(const UndecryptableOut& u) noexcept {
+  return u.user_id != 0;
 }
 bool valid(const BatchOut& b) noexcept {
-  return time_ok(b.deadline) || b.deadline == no_deadline;
+  return deadline_ok(b.deadline);
 }
 bool valid(const Drained&) noexcept {
   return true;
@@ -128,7 +155,10 @@ Result<Output, ProtocolError> parse_frame(ByteSpan body) noexcept {
   if (out.id == 0 || out.samples == 0 || out.samples > media::opus_max_duration ||
       (out.pcm_samples != 0 && out.pcm_samples != out.samples) || out.sample < 0 ||
       out.sample >= time_limit || out.kind > static_cast<std::uint8_t>(media::FrameKind::silence) ||
-      !is_flag(out.discont) || out.opus_size > max_datagram || arrived != (out.opus_size != 0)) {
+      out.flags > (frame_discont | frame_marker | frame_resync) || out.opus_size > max_datagram ||
+      arrived != (out.opus_size != 0) ||
+      (out.lost_packets != 0 && (arrived || out.pcm_samples != 0)) ||
+      out.lost_each > media::opus_max_duration || (out.lost_each == 0) != (out.lost_packets == 0)) {
     return Failure{ProtocolError::bad_value};
   }
   const std::size_t pcm = out.pcm_samples * bytes_per_sample;
@@ -168,8 +198,14 @@ Result<Input, ProtocolError> parse_input(std::uint32_t type, ByteSpan body) noex
       return fixed<Retire, Input>(body);
     case type_of<Input, ForgetAll>():
       return fixed<ForgetAll, Input>(body);
-    case type_of<Input, SetE2ee>():
-      return fixed<SetE2ee, Input>(body);
+    case type_of<Input, BeginEpoch>():
+      return fixed<BeginEpoch, Input>(body);
+    case type_of<Input, AddSenders>():
+      return fixed<AddSenders, Input>(body);
+    case type_of<Input, UseEpochs>():
+      return fixed<UseEpochs, Input>(body);
+    case type_of<Input, RestoreMark>():
+      return fixed<RestoreMark, Input>(body);
     case type_of<Input, SetTimes>():
       return fixed<SetTimes, Input>(body);
     case type_of<Input, Advance>():
@@ -203,6 +239,10 @@ Result<Output, ProtocolError> parse_output(std::uint32_t type, ByteSpan body) no
       return fixed<FinishedOut, Output>(body);
     case type_of<Output, CheckpointOut>():
       return fixed<CheckpointOut, Output>(body);
+    case type_of<Output, RowOut>():
+      return fixed<RowOut, Output>(body);
+    case type_of<Output, UndecryptableOut>():
+      return fixed<UndecryptableOut, Output>(body);
     case type_of<Output, BatchOut>():
       return fixed<BatchOut, Output>(body);
     case type_of<Output, Drained>():

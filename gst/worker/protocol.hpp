@@ -7,6 +7,7 @@
 #include "media/receiver.hpp"
 #include "worker/layout.hpp"
 
+#include <array>
 #include <type_traits>
 #include <variant>
 
@@ -36,6 +37,38 @@ struct SetKey {
   std::uint32_t mode = 0;
   std::uint32_t slot = 0;  // of the secrets page
 };
+// Keys of the end-to-end encryption come in pieces: an epoch, its senders, and then which epochs
+// are in use. An epoch is sent once; `UseEpochs` forgets those it does not name.
+struct BeginEpoch {
+  std::uint64_t serial = 0;  // not 0
+  std::int64_t made = 0;
+};
+inline constexpr std::size_t senders_per_record = 4;  // as many base secrets fit into a slot
+struct AddSenders {
+  std::uint64_t serial = 0;
+  std::array<std::uint64_t, senders_per_record> users{};  // ascending; 0 = no more
+  std::uint32_t slot = 0;                                 // of the secrets page
+  std::uint32_t reserved = 0;
+};
+struct UseEpochs {
+  std::int64_t now = 0;
+  std::int64_t published = 0;  // the time now on the clock of the keys
+  std::int64_t passthrough_until = 0;
+  std::uint32_t known = 0;  // anything has been published at all
+  std::uint32_t active = 0;
+  std::uint32_t passthrough = 0;
+  std::uint32_t reserved = 0;
+  std::array<std::uint64_t, dave::max_media_epochs> serials{};  // newest first; 0 = no more
+  std::array<std::int64_t, dave::max_media_epochs> expires{};
+};
+// What a predecessor has opened of a sender; times on the clock of the keys.
+struct RestoreMark {
+  std::uint64_t user_id = 0;
+  std::uint64_t serial = 0;
+  std::int64_t now = 0;  // not on that clock
+  std::int64_t expires = 0;
+  dave::ReplayWindow::State window;
+};
 struct ClearKey {
   std::uint64_t reserved = 0;
 };
@@ -52,11 +85,6 @@ struct Retire {
 };
 struct ForgetAll {
   std::int64_t now = 0;
-};
-struct SetE2ee {
-  std::int64_t now = 0;
-  std::uint32_t active = 0;
-  std::uint32_t reserved = 0;
 };
 struct SetTimes {
   std::int64_t hold_time = 0;
@@ -93,8 +121,10 @@ struct WarmUp : WarmUpHead {
 struct Datagram : DatagramHead {
   ByteSpan bytes;
 };
-using Input = std::variant<Configure, SetKey, ClearKey, MapUser, Retire, ForgetAll, SetE2ee,
-                           SetTimes, Advance, Drain, Leave, Restore, WarmUp, Datagram>;
+using Input = std::variant<Configure, SetKey, ClearKey, MapUser, Retire, ForgetAll, BeginEpoch,
+                           AddSenders, UseEpochs, RestoreMark, SetTimes, Advance, Drain, Leave,
+                           Restore, WarmUp, Datagram>;
+inline constexpr std::int64_t no_deadline = INT64_MAX;
 
 // From the worker, all of it to be distrusted.
 inline constexpr std::uint32_t sandbox_parts = 7;  // see sandbox.hpp
@@ -112,11 +142,16 @@ struct FrameHead {
   std::uint32_t timestamp = 0;
   std::uint32_t pcm_samples = 0;  // `samples`, or 0 when nothing is decoded
   std::uint8_t kind = 0;
-  std::uint8_t discont = 0;
+  std::uint8_t flags = 0;  // frame_discont, …
   std::uint8_t audio_level = 0;
   std::uint8_t speaking_flags = 0;
   std::uint32_t opus_size = 0;
+  std::uint32_t lost_packets = 0;  // of a hole that is not concealed here
+  std::uint32_t lost_each = 0;
 };
+inline constexpr std::uint8_t frame_discont = 1;
+inline constexpr std::uint8_t frame_marker = 2;
+inline constexpr std::uint8_t frame_resync = 4;
 struct FrameOut : FrameHead {
   ByteSpan pcm;  // still in shared memory, as is `opus`
   ByteSpan opus;
@@ -136,6 +171,19 @@ struct RtcpOut : RtcpHead {
 struct FinishedOut {
   std::uint64_t id = 0;
   std::uint64_t authentic = 0;
+  std::uint64_t epoch = 0;  // serial of what it was opened with end to end, 0 = nothing
+  std::uint64_t counter = 0;
+};
+// The frames of this user cannot be opened any more.
+struct UndecryptableOut {
+  std::uint64_t user_id = 0;
+};
+// Figures of a speaker of whom nothing has left yet.
+struct RowOut {
+  std::uint64_t user_id = 0;
+  std::uint32_t ssrc = 0;
+  std::uint32_t reserved = 0;
+  media::Ledger ledger;
 };
 struct CheckpointOut {
   std::uint32_t ssrc = 0;
@@ -148,12 +196,11 @@ struct BatchOut {
   std::int64_t deadline = 0;  // next; `no_deadline` = none
   media::Ledger ledger;       // of the worker's life
 };
-inline constexpr std::int64_t no_deadline = INT64_MAX;
 struct Drained {
   std::uint64_t reserved = 0;
 };
 using Output = std::variant<Hello, FrameOut, SpeakingOut, RtcpOut, FinishedOut, CheckpointOut,
-                            BatchOut, Drained>;
+                            RowOut, UndecryptableOut, BatchOut, Drained>;
 
 inline constexpr std::size_t max_datagram = media::PacketStore::max_packet;
 

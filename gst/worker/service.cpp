@@ -1,6 +1,7 @@
 #include "worker/service.hpp"
 
 #include <unistd.h>
+#include <algorithm>
 #include <cstring>
 
 namespace discord::worker {
@@ -33,6 +34,10 @@ media::ReceiverConfig config_of(const Configure& c) {
   return out;
 }
 
+Deadline deadline_of(std::int64_t ns) {
+  return ns == no_deadline ? Deadline() : Deadline(time_from_ns(ns));
+}
+
 // Crypto libraries look up algorithms and allocate when they are first used; afterwards a key costs
 // no system call.
 void warm_up_libraries() {
@@ -42,6 +47,13 @@ void warm_up_libraries() {
     (void)cipher.open_rtp(nothing);
     nothing.assign(64, 0x80);
     (void)cipher.open_rtcp(nothing);
+  }
+  dave::ReceiveRatchet ratchet(dave::BaseSecret(), Time{});
+  constexpr std::uint8_t frame[] = {1,  2,  3,  4,  5,  6,  7,  8, 9,  10,   11,
+                                    12, 13, 14, 15, 16, 17, 18, 1, 12, 0xFA, 0xFA};
+  Bytes plain(sizeof frame);
+  if (const auto view = dave::parse_frame(frame)) {
+    (void)ratchet.open(view.value(), plain, Time{});
   }
   alignas(media::SpeakerDecoder::slot_alignment) static std::uint8_t slot[64 * 1024];
   media::SpeakerDecoder decoder(slot);
@@ -129,6 +141,7 @@ bool Service::apply(const Record& record) {
   media::Receiver& receiver = *receiver_;
   if (const auto* d = std::get_if<Datagram>(&input.value())) {
     receiver.push(d->bytes, d->id, time_from_ns(d->arrival), *this);
+    ask_for_recovery(time_from_ns(d->arrival));
   } else if (const auto* a = std::get_if<Advance>(&input.value())) {
     receiver.advance(time_from_ns(a->now), *this);
   } else if (const auto* k = std::get_if<SetKey>(&input.value())) {
@@ -145,8 +158,18 @@ bool Service::apply(const Record& record) {
     receiver.retire(r->ssrc, time_from_ns(r->now), *this);
   } else if (const auto* f = std::get_if<ForgetAll>(&input.value())) {
     receiver.forget_all(time_from_ns(f->now), *this);
-  } else if (const auto* e = std::get_if<SetE2ee>(&input.value())) {
-    receiver.set_e2ee(e->active != 0, time_from_ns(e->now), *this);
+  } else if (const auto* e = std::get_if<BeginEpoch>(&input.value())) {
+    return add_epoch(*e);
+  } else if (const auto* senders = std::get_if<AddSenders>(&input.value())) {
+    return add_senders(*senders);
+  } else if (const auto* use = std::get_if<UseEpochs>(&input.value())) {
+    if (!use_epochs(*use)) {
+      return false;
+    }
+  } else if (const auto* mark = std::get_if<RestoreMark>(&input.value())) {
+    receiver.restore_mark({mark->user_id, mark->serial, dave::ReplayWindow::from(mark->window),
+                           false, deadline_of(mark->expires)},
+                          time_from_ns(mark->now));
   } else if (const auto* t = std::get_if<SetTimes>(&input.value())) {
     receiver.set_hold_time(Duration(t->hold_time));
     receiver.set_latency(Duration(t->latency));
@@ -169,6 +192,74 @@ bool Service::apply(const Record& record) {
   return true;
 }
 
+bool Service::add_epoch(const BeginEpoch& epoch) {
+  std::erase_if(epochs_, [&](const auto& known) { return known->serial == epoch.serial; });
+  if (epochs_.size() >= 2 * dave::max_media_epochs) {
+    return false;
+  }
+  epochs_.push_back(std::make_shared<dave::EpochKeys>());
+  epochs_.back()->serial = epoch.serial;
+  epochs_.back()->made = time_from_ns(epoch.made);
+  return true;
+}
+
+// Copies the secrets out of the parent's page, which wipes them when this has been answered.
+bool Service::add_senders(const AddSenders& senders) {
+  const auto epoch = std::find_if(epochs_.begin(), epochs_.end(), [&](const auto& known) {
+    return known->serial == senders.serial;
+  });
+  if (epoch == epochs_.end()) {
+    return false;
+  }
+  std::vector<dave::SenderKey>& into = (*epoch)->senders;
+  const std::uint8_t* slot = input_ + secrets_offset + senders.slot * secret_slot_size;
+  for (std::size_t i = 0; i < senders.users.size() && senders.users[i] != 0; ++i) {
+    constexpr std::size_t size = dave::BaseSecret::size;
+    if (!into.empty() && into.back().user >= senders.users[i]) {
+      return false;
+    }
+    if (into.size() == into.capacity()) {
+      // What a vector leaves behind when it grows would be keys; these wipe themselves.
+      std::vector<dave::SenderKey> larger;
+      larger.reserve(std::max<std::size_t>(16, 2 * into.size()));
+      larger.insert(larger.end(), into.begin(), into.end());
+      into.swap(larger);
+    }
+    into.push_back({senders.users[i],
+                    dave::BaseSecret(std::span<const std::uint8_t, size>(slot + i * size, size))});
+  }
+  return true;
+}
+
+bool Service::use_epochs(const UseEpochs& use) {
+  auto keys = std::make_shared<dave::MediaKeys>();
+  keys->active = use.active != 0;
+  keys->passthrough = use.passthrough != 0;
+  keys->passthrough_until = deadline_of(use.passthrough_until);
+  for (std::size_t i = 0; i < use.serials.size() && use.serials[i] != 0; ++i) {
+    const auto epoch = std::find_if(epochs_.begin(), epochs_.end(), [&](const auto& known) {
+      return known->serial == use.serials[i];
+    });
+    if (epoch == epochs_.end()) {
+      return false;
+    }
+    keys->epochs.push_back({*epoch, deadline_of(use.expires[i])});
+  }
+  std::erase_if(epochs_, [&](const auto& known) {
+    return std::none_of(keys->epochs.begin(), keys->epochs.end(),
+                        [&](const auto& entry) { return entry.keys == known; });
+  });
+  receiver_->set_media_keys(use.known != 0 ? std::move(keys) : nullptr, time_from_ns(use.published),
+                            time_from_ns(use.now), *this);
+  return true;
+}
+
+void Service::ask_for_recovery(Time now) {
+  if (const auto user = receiver_->take_recovery_request(now)) {
+    write(UndecryptableOut{*user});
+  }
+}
+
 void Service::frame(const media::DecodedFrame& frame) {
   FrameHead head;
   head.id = frame.id;
@@ -180,7 +271,11 @@ void Service::frame(const media::DecodedFrame& frame) {
   head.timestamp = frame.timestamp;
   head.pcm_samples = frame.pcm.empty() ? 0 : frame.samples;
   head.kind = static_cast<std::uint8_t>(frame.kind);
-  head.discont = frame.discont;
+  head.flags = static_cast<std::uint8_t>((frame.discont ? frame_discont : 0) |
+                                         (frame.marker ? frame_marker : 0) |
+                                         (frame.resync ? frame_resync : 0));
+  head.lost_packets = static_cast<std::uint32_t>(std::min<std::uint64_t>(frame.lost_packets, ~0U));
+  head.lost_each = frame.lost_each;
   head.audio_level = frame.audio_level;
   head.speaking_flags = frame.speaking_flags;
   head.opus_size = static_cast<std::uint32_t>(frame.opus.size());
@@ -224,13 +319,16 @@ void Service::end_batch() {
   CheckpointOut out;
   for (const std::uint32_t ssrc : receiver_->touched()) {
     out.ssrc = ssrc;
+    media::SpeakerStats row;
     if (receiver_->checkpoint(ssrc, out.checkpoint)) {
       write(out);
+    } else if (receiver_->row(ssrc, row)) {
+      write(RowOut{row.user_id, ssrc, 0, row.ledger});
     }
   }
   receiver_->clear_touched();
   for (const auto& done : receiver_->finished()) {
-    write(FinishedOut{done.id, done.authentic ? 1u : 0u});
+    write(FinishedOut{done.id, done.authentic ? 1u : 0u, done.epoch, done.counter});
   }
   receiver_->clear_finished();
   const Deadline deadline = receiver_->next_deadline();

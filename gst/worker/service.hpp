@@ -29,6 +29,10 @@ class Service final : private media::ReceiverSink {
   static constexpr unsigned batch_inputs = 64;
 
   bool apply(const Record& record);
+  bool add_epoch(const BeginEpoch& epoch);
+  bool add_senders(const AddSenders& senders);
+  bool use_epochs(const UseEpochs& use);
+  void ask_for_recovery(Time now);
   void end_batch();
   void publish();
   void sleep_until_news();
@@ -49,6 +53,7 @@ class Service final : private media::ReceiverSink {
   RingWriter writer_;
   Sleeper sleeper_;
   std::unique_ptr<media::Receiver> receiver_;
+  std::vector<std::shared_ptr<dave::EpochKeys>> epochs_;  // in use, or being told
   std::uint64_t inputs_ = 0;
   unsigned in_batch_ = 0;
   std::uint32_t rung_for_ = 0;  // the dispatcher's nap we have rung for

@@ -108,5 +108,3 @@ void ring_record(benchmark::State& state) {
 BENCHMARK(ring_record)->Arg(208)->Arg(3856);
 
 }  // namespace
-
-BENCHMARK_MAIN();

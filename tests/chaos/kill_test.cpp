@@ -2,7 +2,7 @@
 // packet. A short one belongs to every test run; `tests/chaos/run` does a minute of it.
 #include "chaos_options.hpp"
 #include "corpus.hpp"
-#include "tests/unit/pool_rig.hpp"
+#include "tests/unit/hostile_rig.hpp"
 
 #include <gtest/gtest.h>
 

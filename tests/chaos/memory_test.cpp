@@ -1,6 +1,6 @@
 // A decoder that takes all the memory there is: the worker ends, the packet is skipped, nobody else
 // notices.
-#include "tests/unit/pool_rig.hpp"
+#include "tests/unit/hostile_rig.hpp"
 
 #include <sys/stat.h>
 #include <fstream>

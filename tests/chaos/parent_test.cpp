@@ -1,7 +1,7 @@
 // The parent is killed: no worker outlives it. As root, as another user, and as the first process
 // of a container.
 #include "chaos_options.hpp"
-#include "tests/unit/pool_rig.hpp"
+#include "tests/unit/hostile_rig.hpp"
 
 #include <grp.h>
 #include <sched.h>

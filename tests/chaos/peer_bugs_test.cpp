@@ -1,5 +1,5 @@
 // Bugs that another pool of decoding processes had, each as the test that it would fail.
-#include "tests/unit/pool_rig.hpp"
+#include "tests/unit/hostile_rig.hpp"
 
 #include <sys/wait.h>
 #include <filesystem>

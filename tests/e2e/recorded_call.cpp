@@ -50,6 +50,8 @@ class Witness {
     outcome.files = files_;
     outcome.errors = errors_;
     outcome.warnings = warnings_;
+    outcome.infos = infos_;
+    outcome.e2ee = e2ee_;
     outcome.elements = elements_;
   }
 
@@ -76,11 +78,15 @@ class Witness {
     const std::lock_guard lock(mutex_);
     switch (GST_MESSAGE_TYPE(message)) {
       case GST_MESSAGE_ERROR:
-      case GST_MESSAGE_WARNING: {
+      case GST_MESSAGE_WARNING:
+      case GST_MESSAGE_INFO: {
         GError* error = nullptr;
         if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
           gst_message_parse_error(message, &error, nullptr);
           errors_.emplace_back(error->message);
+        } else if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_INFO) {
+          gst_message_parse_info(message, &error, nullptr);
+          infos_.emplace_back(error->message);
         } else {
           gst_message_parse_warning(message, &error, nullptr);
           warnings_.emplace_back(error->message);
@@ -100,6 +106,8 @@ class Witness {
           gst_structure_get_uint64(s, "user-id", &file.user_id);
           gst_structure_get_uint64(s, "duration", &file.duration);
           files_.push_back(std::move(file));
+        } else if (elements_.back() == "discord-e2ee") {
+          e2ee_.push_back(encryption_news(s));
         }
         break;
       }
@@ -107,6 +115,18 @@ class Witness {
         break;
     }
     changed_.notify_all();
+  }
+
+  static EncryptionNews encryption_news(const GstStructure* s) {
+    EncryptionNews news;
+    gst_structure_get_int(s, "version", &news.version);
+    gst_structure_get_uint64(s, "epoch", &news.epoch);
+    const GValue* members = gst_structure_get_value(s, "members");
+    for (guint i = 0; i < gst_value_array_get_size(members); ++i) {
+      news.members.push_back(g_value_get_uint64(gst_value_array_get_value(members, i)));
+    }
+    news.privacy_code = gst_structure_get_string(s, "privacy-code");
+    return news;
   }
 
   static GstPadProbeReturn on_datagrams(GstPad*, GstPadProbeInfo* info, gpointer data) {
@@ -170,7 +190,9 @@ class Witness {
   std::vector<RecordedFile> files_;
   std::vector<std::string> errors_;
   std::vector<std::string> warnings_;
+  std::vector<std::string> infos_;
   std::vector<std::string> elements_;
+  std::vector<EncryptionNews> e2ee_;
 };
 
 gboolean copy_figure(GQuark field, const GValue* value, gpointer data) {
@@ -232,6 +254,7 @@ std::string run(const Live& live, const CallPlan& plan, Witness& witness, Outcom
       return "not every datagram arrived";
     }
   }
+  outcome.dave = live.server.dave();
   outcome.source = figures(live, "src");
   outcome.decrypt = figures(live, "dec");
   outcome.reorder = figures(live, "order");

@@ -30,6 +30,14 @@ struct RecordedFile {
   std::uint64_t duration = 0;  // ns
 };
 
+// A `discord-e2ee` message.
+struct EncryptionNews {
+  int version = -1;
+  std::uint64_t epoch = 0;
+  std::vector<std::uint64_t> members;
+  std::string privacy_code;
+};
+
 struct Outcome {
   std::string problem;       // why the call could not be recorded to its end; empty = it was
   std::int64_t zero_ns = 0;  // CLOCK_MONOTONIC at running time zero
@@ -40,7 +48,10 @@ struct Outcome {
   std::vector<std::string> on_disk;  // every path below the recorder's location
   std::vector<std::string> errors;
   std::vector<std::string> warnings;
+  std::vector<std::string> infos;
   std::vector<std::string> elements;  // names of element messages, in order
+  std::vector<EncryptionNews> e2ee;
+  loopback::DaveTruth dave;  // just before the end, as the elements' `stats`
   using Figures = std::map<std::string, std::uint64_t>;
   Figures source;  // the elements' `stats` just before the end
   Figures decrypt;

@@ -84,20 +84,20 @@ std::vector<std::string> lines_on(std::string page) {
 void run(const std::string& line, bool live) {
   SCOPED_TRACE(line);
   Pipeline p(line);
-  GstElement* reorder = nullptr;
+  GstElement* opens = nullptr;
   GstIterator* all = gst_bin_iterate_recurse(GST_BIN(p.element()));
   GValue item = G_VALUE_INIT;
   while (gst_iterator_next(all, &item) == GST_ITERATOR_OK) {
     auto* e = GST_ELEMENT(g_value_get_object(&item));
     const std::string factory = GST_OBJECT_NAME(gst_element_get_factory(e));
     if (factory == "discorddecrypt" || factory == "discordworkerdec") {
-      reorder = e;
+      opens = e;
     }
     g_value_reset(&item);
   }
   gst_iterator_free(all);
-  ASSERT_NE(reorder, nullptr);
-  const ObjectPtr<GstPad> pad(gst_element_get_static_pad(reorder, "src"));
+  ASSERT_NE(opens, nullptr);
+  const ObjectPtr<GstPad> pad(gst_element_get_static_pad(opens, "src"));
   Counter heard(pad.get());
   p.play();
   EXPECT_TRUE(heard.wait_for(5));

@@ -211,6 +211,8 @@ const std::vector<Row>& rows() {
       {"early-epoch", "MS", "speakers use new keys MS after opcode 29 or 30 instead of at 22",
        within(0, 60000,
               [](C& c, double v) { c.server.dave.speakers.early_epoch = milliseconds(v); })},
+      {"commit-lag", "MS", "opcodes 29 and 30 reach clients MS later than the speakers (0)",
+       within(0, 60000, [](C& c, double v) { c.server.dave.commit_lag = milliseconds(v); })},
       {"passthrough", "PERCENT", "speech frames that are sent without encryption (0)",
        within(0, 100, [](C& c, double v) { c.server.dave.speakers.passthrough = v; })},
       {"forged-frames", "N", "authentic packets a second with a frame that does not open (0)",

@@ -1,5 +1,7 @@
 #include "dave_call.hpp"
 
+#include "dave/codes.hpp"
+
 #include <algorithm>
 
 namespace discord::loopback {
@@ -100,6 +102,9 @@ Deadline DaveCall::next_deadline() const noexcept {
   for (const auto& [user, member] : speakers_) {
     out = earlier(out, member->next_deadline());
   }
+  if (!lagging_.empty()) {
+    out = earlier(out, lagging_.front().first);
+  }
   return out;
 }
 
@@ -113,7 +118,10 @@ void DaveCall::pump(Time now) {
       if (const auto speaker = speakers_.find(message.to); speaker != speakers_.end()) {
         speaker->second->receive(message, now);
       } else {
-        to_clients_.push_back(std::move(message));
+        const bool slow = message.op == 29 || message.op == 30;
+        const Time at = slow ? now + options_.commit_lag : now;
+        lagging_.emplace_back(lagging_.empty() ? at : std::max(at, lagging_.back().first),
+                              std::move(message));
       }
     }
     for (auto& [user, member] : speakers_) {
@@ -138,6 +146,9 @@ void DaveCall::pump(Time now) {
       }
     }
     note_code();
+  }
+  for (; !lagging_.empty() && lagging_.front().first <= now; lagging_.pop_front()) {
+    to_clients_.push_back(std::move(lagging_.front().second));
   }
   for (std::string& complaint : service_.take_complaints()) {
     complaints_.push_back(std::move(complaint));
@@ -184,6 +195,22 @@ void DaveCall::set_speaker_options(const SpeakerDaveOptions& options) {
   for (auto& [user, member] : speakers_) {
     member->options() = options;
   }
+}
+
+std::optional<std::string> DaveCall::verification_code(std::uint64_t user,
+                                                       std::uint64_t other) const {
+  const SpeakerMember* one = speaker(user);
+  const dave::Member* member = one != nullptr ? one->session().member() : nullptr;
+  if (member == nullptr) {
+    return std::nullopt;
+  }
+  for (const dave::GroupMember& m : member->members()) {
+    if (m.user == other) {
+      return dave::verification_code(member->signature_key().public_key(), user, m.signature_key,
+                                     other);
+    }
+  }
+  return std::nullopt;
 }
 
 const SpeakerMember* DaveCall::speaker(std::uint64_t user) const noexcept {

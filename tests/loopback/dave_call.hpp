@@ -9,6 +9,8 @@ namespace discord::loopback {
 struct DaveOptions {
   DeliveryOptions delivery;
   SpeakerDaveOptions speakers;
+  // Opcodes 29 and 30 reach clients so much later than speakers, and with them what comes after.
+  Duration commit_lag{0};
 };
 
 // What the members of one epoch see, to be compared with what a client shows.
@@ -54,8 +56,12 @@ class DaveCall {
   // Applies to all speakers from now on.
   void set_speaker_options(const SpeakerDaveOptions& options);
   const SpeakerDaveOptions& speaker_options() const noexcept { return options_.speakers; }
+  void set_commit_lag(Duration lag) noexcept { options_.commit_lag = lag; }
 
   const SpeakerMember* speaker(std::uint64_t user) const noexcept;
+  // The digits that a speaker and another member compare, as the speaker works them out; takes
+  // about 60 ms. Nothing unless both are in its group.
+  std::optional<std::string> verification_code(std::uint64_t speaker, std::uint64_t other) const;
   // Of every epoch that a speaker has seen, oldest first; the last `kept_codes`.
   const std::deque<PrivacyCode>& codes() const noexcept { return codes_; }
   static constexpr std::size_t kept_codes = 1000;
@@ -71,6 +77,7 @@ class DaveCall {
   DeliveryService service_;
   std::map<std::uint64_t, std::unique_ptr<SpeakerMember>> speakers_;
   std::set<std::uint64_t> present_;
+  std::deque<std::pair<Time, DaveMessage>> lagging_;  // for clients, each with its time
   std::vector<DaveMessage> to_clients_;
   std::vector<std::string> complaints_;
   std::deque<PrivacyCode> codes_;

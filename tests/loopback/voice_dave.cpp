@@ -160,6 +160,13 @@ json VoiceServer::dave_command(Room& room, const std::string& what, const json& 
   } else if (what == "dave-forge" || what == "dave-replay") {
     const auto count = static_cast<unsigned>(number_of(command, "count", 10));
     answer["sent"] = room.noise->hostile_frames(*room.call, what == "dave-replay", count, now);
+  } else if (what == "dave-verify") {
+    const auto code = room.dave->verification_code(user, room.clients.front()->credentials.user_id);
+    if (code) {
+      answer["code"] = *code;
+    } else {
+      failed = "the speaker and the first client are not in a group";
+    }
   } else if (what == "dave-status") {
     answer["dave"] = to_json(dave_truth(room.guild_id));
   } else if (what == "empty") {
@@ -197,6 +204,9 @@ std::optional<std::string> VoiceServer::set_dave_options(Room& room, const json&
   SpeakerDaveOptions speakers = room.dave->speaker_options();
   if (const double early = number_of(command, "early_epoch_ms", -1); early >= 0) {
     speakers.early_epoch = milliseconds_of(command, "early_epoch_ms", 0);
+  }
+  if (const double lag = number_of(command, "commit_lag_ms", -1); lag >= 0) {
+    room.dave->set_commit_lag(milliseconds_of(command, "commit_lag_ms", 0));
   }
   speakers.passthrough = number_of(command, "passthrough", speakers.passthrough);
   room.dave->set_speaker_options(speakers);

@@ -203,6 +203,68 @@ TEST(DaveCall, AnEarlierCommitOfOursCounts) {
   EXPECT_EQ(first.encryption.members, (std::vector<std::uint64_t>{1, 2, 7}));
 }
 
+// A crowd comes in one after another within a second. What the gateway takes is our first commit,
+// which reached it before it had sent the others' proposals out.
+TEST(DaveCall, ThirtyJoinWhileOurFirstCommitIsUnderWay) {
+  for (const bool founding : {false, true}) {
+    Gateway g;
+    join_many(g, 1, founding ? 1 : 2);
+    g.settle();
+    Client& us = g.client(1);
+    std::optional<MadeBody> first;
+    std::vector<std::uint64_t> in =
+        founding ? std::vector<std::uint64_t>{1, 100} : std::vector<std::uint64_t>{1, 2, 100};
+    for (std::uint64_t user = 100; user < 130; ++user) {
+      g.join(user);
+      g.collect();
+      g.outstanding.clear();
+      g.add_outstanding(mls::Add{g.packages.at(user)});
+      g.send_proposals(us);
+      const auto bodies = us.take_binaries(opcode_commit_welcome);
+      ASSERT_EQ(bodies.size(), 1u) << user;
+      const MadeBody made(bodies[0]);
+      EXPECT_EQ(made.refs.size(), user - 99) << "all that is proposed";
+      if (!first) {
+        first = made;
+      }
+      g.advance(33ms);
+    }
+    us.session.on_announce_commit(1, first->commit, g.now, us.out);
+    us.take();
+    EXPECT_EQ(us.take_texts(23), std::vector<int>{1}) << us.notices.back();
+    EXPECT_TRUE(us.take_texts(31).empty());
+    EXPECT_EQ(us.encryption.members, in);
+    Client& other = g.client(100);
+    other.session.on_welcome(1, first->welcome, g.now, other.out);
+    other.take();
+    EXPECT_EQ(other.encryption.privacy_code, us.encryption.privacy_code);
+  }
+}
+
+TEST(DaveCall, ThirtyJoinAndOurLastCommitTakesThemIn) {
+  Gateway g;
+  join_many(g, 1, 2);
+  g.settle();
+  std::vector<Gateway::Outstanding> all;
+  for (std::uint64_t user = 100; user < 130; ++user) {
+    g.join(user);
+    g.collect();
+    g.outstanding.clear();
+    g.add_outstanding(mls::Add{g.packages.at(user)});
+    g.outstanding.back().add = user;
+    for (Client* c : g.recipients()) {
+      g.send_proposals(*c);
+    }
+    all.push_back(g.outstanding.back());
+    g.advance(33ms);
+  }
+  g.outstanding = all;
+  g.announce(g.choose());
+  g.execute();
+  g.expect_agreement();
+  EXPECT_EQ(g.client(1).encryption.members.size(), 32u);
+}
+
 TEST(DaveCall, InvalidCommitAndRecovery) {
   Gateway g;
   join_many(g, 1, 4);
@@ -301,6 +363,28 @@ TEST(DaveCall, HundredBadCommitsEndInAWorkingGroup) {
     g.settle();
   }
   g.expect_agreement();
+}
+
+TEST(DaveCall, HundredBadWelcomesEndInOneError) {
+  Gateway g;
+  Client& c = g.join(1);
+  unsigned failures = 0, asked = 0;
+  for (int i = 0; i < 100; ++i) {
+    c.failure.reset();
+    const Bytes bad(200, static_cast<std::uint8_t>(i));
+    c.session.on_welcome(static_cast<std::uint16_t>(1 + i), bad, g.now, c.out);
+    c.take();
+    failures += c.failure ? 1 : 0;
+    asked += static_cast<unsigned>(c.take_texts(31).size());
+    if (c.failure) {
+      EXPECT_EQ(c.failure->kind, FailKind::group_lost);
+      EXPECT_NE(c.failure->message.find("could not be entered"), std::string::npos);
+    }
+    g.advance(61s);
+    asked += static_cast<unsigned>(c.take_texts(31).size());
+  }
+  EXPECT_EQ(failures, 1u);
+  EXPECT_EQ(asked, max_recoveries);
 }
 
 TEST(DaveCall, ReplaysAfterAResumeAreIgnored) {

@@ -3,15 +3,7 @@
 #include "dave_vectors.hpp"
 #include "tests/data/dave_known_answers.hpp"
 
-#include <openssl/evp.h>
-#include <chrono>
 #include <climits>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define DISCORD_CLANG_ASAN 1
-#endif
-#endif
 
 using namespace discord;
 using namespace discord::dave;
@@ -215,43 +207,4 @@ TEST(DaveFrame, Silence) {
   EXPECT_FALSE(is_silence(*from_hex("fcfffe"))) << "the stereo twin is not let through";
   EXPECT_FALSE(is_silence(*from_hex("f8fffe00")));
   EXPECT_FALSE(is_silence({}));
-}
-
-// A figure for the log rather than a test that a busy machine could fail: 1.25 is the target, and
-// only a blunder doubles it.
-TEST(DaveFrame, CostsLittleMoreThanTheCipher) {
-#if defined(__SANITIZE_ADDRESS__) || defined(DISCORD_CLANG_ASAN)
-  GTEST_SKIP() << "sanitizers slow down our part only";
-#endif
-  const MediaKey key = key_of(some_base);
-  FrameCipher cipher(key);
-  const Bytes frame = sealed(cipher, Bytes(200, 7), 1000);
-  Bytes out(frame.size());
-  EVP_CIPHER_CTX* bare = EVP_CIPHER_CTX_new();
-  EVP_CipherInit_ex(bare, EVP_aes_128_gcm(), nullptr, key.data(), nullptr, 0);
-  const auto time = [](auto&& run) {
-    auto best = std::chrono::nanoseconds::max();
-    for (int round = 0; round < 10; ++round) {
-      const auto begin = std::chrono::steady_clock::now();
-      for (int i = 0; i < 2000; ++i) {
-        run();
-      }
-      best = std::min<std::chrono::nanoseconds>(best, std::chrono::steady_clock::now() - begin);
-    }
-    return static_cast<double>(best.count()) / 2000;
-  };
-  const double bare_ns = time([&] {
-    std::array<std::uint8_t, 12> iv{0, 0, 0, 0, 0, 0, 0, 0, 0xE8, 3};
-    int n = 0;
-    EVP_CipherInit_ex(bare, nullptr, nullptr, nullptr, iv.data(), 0);
-    EVP_CIPHER_CTX_ctrl(bare, EVP_CTRL_AEAD_SET_TAG, 8, const_cast<std::uint8_t*>(&frame[200]));
-    EVP_CipherUpdate(bare, out.data(), &n, frame.data(), 200);
-    ASSERT_EQ(EVP_CipherFinal_ex(bare, out.data(), &n), 1);
-  });
-  EVP_CIPHER_CTX_free(bare);
-  const double open_ns = time([&] { ASSERT_TRUE(cipher.open(parse_frame(frame).value(), out)); });
-  RecordProperty("bare_ns", std::to_string(bare_ns));
-  RecordProperty("open_ns", std::to_string(open_ns));
-  std::printf("open %.0f ns, bare cipher %.0f ns: %.2f\n", open_ns, bare_ns, open_ns / bare_ns);
-  EXPECT_LT(open_ns, bare_ns * 2);
 }

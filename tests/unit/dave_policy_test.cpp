@@ -109,6 +109,31 @@ TEST(DavePolicy, DowngradeByTransitionZeroEndsTheCall) {
   EXPECT_TRUE(g.client(1).failure);
 }
 
+// Only a stage may be without, so that is what a call is which starts so.
+TEST(DavePolicy, ACallThatStartedWithoutMayGoUpAndDownAgain) {
+  Gateway g;
+  g.version = 0;
+  g.join(1);
+  g.join(2);
+  for (Client* p : g.present()) {
+    p->session.on_prepare_epoch(1, 1, g.now, p->out);
+    p->take();
+  }
+  g.upgrading = true;
+  g.version = 1;
+  g.collect();
+  g.propose();
+  g.announce(g.choose());
+  g.execute();
+  Client& c = g.client(1);
+  EXPECT_EQ(c.encryption.version, 1);
+  c.session.on_prepare_transition(50, 0, g.now, c.out);
+  c.session.on_execute_transition(50, g.now, c.out);
+  c.take();
+  EXPECT_FALSE(c.failure);
+  EXPECT_EQ(c.encryption.version, 0);
+}
+
 TEST(DavePolicy, RequiredRefusesADowngradeOnAStageToo) {
   Gateway g;
   g.stage = true;

@@ -175,8 +175,22 @@ int main(int argc, char** argv) {
         }
         break;
       case Misbehaviour::finishes_twice:
-        send(type_of<Output, FinishedOut>(), bytes_of(FinishedOut{d->id, 1}));
-        send(type_of<Output, FinishedOut>(), bytes_of(FinishedOut{d->id, 1}));
+        send(type_of<Output, FinishedOut>(), bytes_of(FinishedOut{d->id, 1, 0, 0}));
+        send(type_of<Output, FinishedOut>(), bytes_of(FinishedOut{d->id, 1, 0, 0}));
+        break;
+      case Misbehaviour::impossible_counter:
+        send(type_of<Output, FinishedOut>(),
+             bytes_of(FinishedOut{d->id, 1, 1, std::uint64_t{1} << 40}));
+        break;
+      case Misbehaviour::lying_row: {
+        RowOut row;
+        row.ssrc = frame.ssrc;
+        row.ledger.received = row.ledger.played = 1000000;
+        send(type_of<Output, RowOut>(), bytes_of(row));
+        break;
+      }
+      case Misbehaviour::stranger_cannot_be_opened:
+        send(type_of<Output, UndecryptableOut>(), bytes_of(UndecryptableOut{4711}));
         break;
       case Misbehaviour::bad_ledger: {
         BatchOut batch;

@@ -18,6 +18,9 @@ enum class Misbehaviour {
   babbles,
   finishes_twice,
   bad_ledger,
+  impossible_counter,  // claims to have opened a frame that nobody can have sent yet
+  lying_row,
+  stranger_cannot_be_opened,
   shrinks_memory,
   scribbles,  // over all the memory it may write to
   bad_tail,   // says that it has read what nobody has written

@@ -110,3 +110,28 @@ TEST(HoldQueue, TinyPacketsMeetTheCapsToo) {
   }
   EXPECT_LE(hold.queue.size(), 256u * 1024 / HoldQueue<Handle>::overhead);
 }
+
+TEST(HoldQueue, TakesTheFirstIfItIsTheOne) {
+  Hold hold;
+  hold.push(1, 7, 100, Time(0ms));
+  hold.push(1, 8, 100, Time(0ms));
+  const auto seven = [](const Handle& h) { return *h == 7; };
+  EXPECT_FALSE(hold.queue.take_if(2, seven));
+  const auto taken = hold.queue.take_if(1, seven);
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(**taken, 7);
+  EXPECT_FALSE(hold.queue.take_if(1, seven));
+  EXPECT_TRUE(hold.queue.take_if(1, [](const Handle&) { return true; }));
+  EXPECT_EQ(hold.queue.bytes(), 0u);
+  EXPECT_EQ(hold.queue.lanes(), 0u);
+}
+
+TEST(HoldQueue, ForgivesAnExpiry) {
+  Hold hold;
+  hold.push(1, 0, 100, Time(0ms));
+  hold.expire(Time(2s));
+  EXPECT_FALSE(hold.queue.waits(1));
+  hold.queue.forgive(1);
+  EXPECT_TRUE(hold.queue.waits(1));
+  EXPECT_EQ(hold.queue.lanes(), 0u);
+}

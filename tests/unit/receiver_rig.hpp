@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -86,8 +87,8 @@ class Sealer {
  public:
   explicit Sealer(const transport::Key& with = key()) : cipher_(mode, with) {}
 
-  OnWire seal(std::uint32_t ssrc, std::uint16_t sequence, std::uint32_t timestamp,
-                ByteSpan payload, Time arrival, std::uint8_t padding = 0) {
+  OnWire seal(std::uint32_t ssrc, std::uint16_t sequence, std::uint32_t timestamp, ByteSpan payload,
+              Time arrival, std::uint8_t padding = 0) {
     rtp::PacketParts parts;
     parts.header.payload_type = 120;
     parts.header.ssrc = ssrc;
@@ -117,8 +118,11 @@ struct Weather {
 
 // `speakers` talk for `packets` packets of 20 ms each, with a pause every 100 packets; in the order
 // of arrival.
+// `wrap` makes the payload of each packet of what the encoder gave.
+using Wrap = std::function<Bytes(std::uint32_t ssrc, Time when, const Bytes& opus)>;
 inline std::vector<OnWire> call(std::size_t speakers, std::size_t packets,
-                                  const Weather& weather = {}, std::uint32_t first_ssrc = 1000) {
+                                const Weather& weather = {}, std::uint32_t first_ssrc = 1000,
+                                const Wrap& wrap = {}) {
   std::mt19937 random(weather.seed);
   const auto chance = [&](double p) { return (random() % 100000) < p * 100000; };
   Sealer sealer;
@@ -135,14 +139,15 @@ inline std::vector<OnWire> call(std::size_t speakers, std::size_t packets,
       if (i % 100 == 99) {  // five silence frames, then a pause
         const Bytes silence = {0xF8, 0xFF, 0xFE};
         for (int n = 0; n < 5; ++n) {
-          out.push_back(sealer.seal(ssrc, sequence++, timestamp, silence, at));
+          out.push_back(sealer.seal(ssrc, sequence++, timestamp,
+                                    wrap ? wrap(ssrc, at, silence) : silence, at));
           timestamp += 960;
           at += 20ms;
         }
         timestamp += 48000;
         at += 1000ms;
       }
-      const Bytes opus = voice.packet();
+      const Bytes opus = wrap ? wrap(ssrc, at, voice.packet()) : voice.packet();
       Time arrival = at;
       if (weather.jitter > Duration{}) {
         arrival += Duration(static_cast<std::int64_t>(random()) % weather.jitter.count());

@@ -1,5 +1,5 @@
 // The pool with real worker processes, against one receiver in this process on the same packets.
-#include "pool_rig.hpp"
+#include "hostile_rig.hpp"
 
 #include <sys/wait.h>
 #include <fstream>
@@ -333,6 +333,19 @@ TEST(WorkerPool, HostThatReapsOurChildren) {
 
 namespace {
 
+// Keys of the end-to-end encryption for those who were announced.
+dave::MediaKeysPtr members_of(std::uint32_t speakers) {
+  auto epoch = std::make_shared<dave::EpochKeys>();
+  epoch->serial = 1;
+  for (std::uint32_t s = 0; s < speakers; ++s) {
+    epoch->senders.push_back({user_of(1000 + s), dave::BaseSecret()});
+  }
+  auto keys = std::make_shared<dave::MediaKeys>();
+  keys->active = true;
+  keys->epochs.push_back({epoch, std::nullopt});
+  return keys;
+}
+
 class Hostile : public testing::Test {
  protected:
   void SetUp() override {
@@ -445,6 +458,7 @@ TEST_F(Hostile, NoAnswerOfAnyKindHarmsTheParent) {
     settings.max_restarts = 3;
     Pool pool(settings, watcher);
     announce(pool, 2);
+    pool.set_media_keys(members_of(2), Time(1s), Time(1s));
     pool.set_key(1, mode, key(), Time{});
     for (const OnWire& d : datagrams) {
       pool.push(d.bytes, d.arrival);

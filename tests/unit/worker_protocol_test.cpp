@@ -52,7 +52,10 @@ TEST(WorkerProtocol, SettingsSurviveTheWay) {
   EXPECT_TRUE(round_trip_input(MapUser{1, 2, 3, 0}));
   EXPECT_TRUE(round_trip_input(Retire{1, 2, 0}));
   EXPECT_TRUE(round_trip_input(ForgetAll{1}));
-  EXPECT_TRUE(round_trip_input(SetE2ee{1, 1, 0}));
+  EXPECT_TRUE(round_trip_input(BeginEpoch{1, 2}));
+  EXPECT_TRUE(round_trip_input(AddSenders{1, {5, 6, 0, 0}, 63, 0}));
+  EXPECT_TRUE(round_trip_input(UseEpochs{}));
+  EXPECT_TRUE(round_trip_input(RestoreMark{1, 2, 3, no_deadline, {}}));
   EXPECT_TRUE(round_trip_input(SetTimes{1, 2}));
   EXPECT_TRUE(round_trip_input(Advance{1}));
   EXPECT_TRUE(round_trip_input(Drain{1}));
@@ -104,7 +107,16 @@ TEST(WorkerProtocol, RefusesImpossibleSettings) {
   EXPECT_EQ(input_error(SetKey{1, 1, 7, 0}), ProtocolError::bad_value);
   EXPECT_EQ(input_error(SetKey{1, 1, 0, 64}), ProtocolError::bad_value);
   EXPECT_EQ(input_error(Advance{INT64_MAX}), ProtocolError::bad_value);
-  EXPECT_EQ(input_error(SetE2ee{0, 2, 0}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(BeginEpoch{0, 2}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(AddSenders{0, {5, 6, 0, 0}, 0, 0}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(AddSenders{1, {0, 0, 0, 0}, 0, 0}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(AddSenders{1, {6, 5, 0, 0}, 0, 0}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(AddSenders{1, {5, 0, 6, 0}, secret_slots, 0}), ProtocolError::bad_value);
+  UseEpochs use;
+  use.active = 2;
+  EXPECT_EQ(input_error(use), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(RestoreMark{0, 2, 3, 4, {}}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(RestoreMark{1, 0, 3, 4, {}}), ProtocolError::bad_value);
   EXPECT_EQ(parse_input(type_of<Input, Datagram>(), with_rest(DatagramHead{0, 1}, 5)).error(),
             ProtocolError::bad_value);
 }
@@ -125,7 +137,7 @@ TEST(WorkerProtocol, FramesAreWhatTheySay) {
   EXPECT_FALSE(changed([](FrameHead& f) { f.sample = -1; }));
   EXPECT_FALSE(changed([](FrameHead& f) { f.sample = INT64_MAX; }));
   EXPECT_FALSE(changed([](FrameHead& f) { f.kind = 4; }));
-  EXPECT_FALSE(changed([](FrameHead& f) { f.discont = 2; }));
+  EXPECT_FALSE(changed([](FrameHead& f) { f.flags = 8; }));
   EXPECT_FALSE(changed([](FrameHead& f) { f.kind = 2; }));                // PLC with a packet
   EXPECT_FALSE(changed([](FrameHead& f) { f.opus_size = 0; }, 960 * 4));  // sound without
   EXPECT_FALSE(changed([](FrameHead& f) { f.opus_size = 2049; }, 960 * 4 + 2049));
@@ -136,7 +148,7 @@ TEST(WorkerProtocol, RefusesImpossibleAnswers) {
   EXPECT_EQ(output_error(Hello{1, 1u << sandbox_parts}), ProtocolError::bad_value);
   EXPECT_EQ(output_error(SpeakingOut{0, 0, 1, 2}), ProtocolError::bad_value);
   EXPECT_EQ(output_error(SpeakingOut{0, INT64_MAX, 1, 1}), ProtocolError::bad_value);
-  EXPECT_EQ(output_error(FinishedOut{1, 2}), ProtocolError::bad_value);
+  EXPECT_EQ(output_error(FinishedOut{1, 2, 0, 0}), ProtocolError::bad_value);
   BatchOut batch;
   batch.deadline = INT64_MIN;
   EXPECT_EQ(output_error(batch), ProtocolError::bad_value);

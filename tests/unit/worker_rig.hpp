@@ -1,20 +1,14 @@
-// The pool with real worker processes: who watches it, how it is set up, and what one receiver in
-// this process makes of the same packets.
+// A pool with real worker processes, what came out of it, and one receiver to compare it with.
 #pragma once
 
-#include "hostile_worker.hpp"
 #include "receiver_rig.hpp"
 #include "worker/pool.hpp"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#include <cstdlib>
+#include <condition_variable>
 
 namespace discord::rig {
 
-using namespace worker;
+using namespace discord::worker;
 
 inline constexpr std::uint64_t user_of(std::uint32_t ssrc) {
   return 500000 + ssrc;
@@ -38,6 +32,10 @@ class Watcher final : public PoolObserver {
     events_.push_back(event);
     changed_.notify_all();
   }
+  void undecryptable(std::uint64_t user_id) override {
+    Lock lock(mutex_);
+    undecryptable_.push_back(user_id);
+  }
   void failed(const std::string& reason) override {
     Lock lock(mutex_);
     failure_ = reason;
@@ -51,6 +49,10 @@ class Watcher final : public PoolObserver {
   std::map<std::uint32_t, std::string> said() {
     Lock lock(mutex_);
     return said_;
+  }
+  std::vector<std::uint64_t> undecryptable_users() {
+    Lock lock(mutex_);
+    return undecryptable_;
   }
   std::string failure() {
     Lock lock(mutex_);
@@ -95,6 +97,7 @@ class Watcher final : public PoolObserver {
   Tracks tracks_;
   std::map<std::uint32_t, std::string> said_;
   std::vector<WorkerEvent> events_;
+  std::vector<std::uint64_t> undecryptable_;
   std::string failure_;
 };
 
@@ -103,14 +106,6 @@ inline PoolConfig config(unsigned workers = 1) {
   out.program = find_program();
   out.max_workers = workers;
   out.worker_timeout = 5s;  // a busy machine is not a stuck worker
-  return out;
-}
-inline PoolConfig hostile(Misbehaviour how) {
-  PoolConfig out = config();
-  const char* program = std::getenv("HOSTILE_WORKER");
-  out.program = program != nullptr ? program : "";
-  out.uid = static_cast<uid_t>(how);
-  out.worker_timeout = 100ms;
   return out;
 }
 
@@ -160,38 +155,5 @@ inline void expect_same_places(Tracks a, Tracks b) {
     }
   }
 }
-
-// Twenty packets of two speakers; packet 10 of the first is poisoned.
-inline std::vector<OnWire> poisoned() {
-  Sealer sealer;
-  std::vector<OnWire> out;
-  Voice one(1), two(2);
-  for (int i = 0; i < 20; ++i) {
-    const Time at = time_from_ns(1000000000) + i * 20ms;
-    Bytes a = one.packet();
-    const Bytes b = two.packet();
-    if (i == 10) {
-      std::copy_n("POISON", 6, a.end() - 6);
-    }
-    out.push_back(sealer.seal(1000, static_cast<std::uint16_t>(i),
-                              static_cast<std::uint32_t>(i * 960), a, at));
-    out.push_back(sealer.seal(1001, static_cast<std::uint16_t>(i),
-                              static_cast<std::uint32_t>(i * 960), b, at));
-  }
-  return out;
-}
-
-class PidWatch {
- public:
-  explicit PidWatch(pid_t pid) : fd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {}
-  ~PidWatch() { close(fd_); }
-  bool gone_within(int ms) const {
-    pollfd p{fd_, POLLIN, 0};
-    return fd_ < 0 || poll(&p, 1, ms) > 0;
-  }
-
- private:
-  int fd_;
-};
 
 }  // namespace discord::rig
