@@ -24,6 +24,8 @@ constexpr Duration mute_time = 1s;
 constexpr std::size_t max_poison = 1024;
 // The kernel's killer of processes that take too much memory looks like anybody's SIGKILL.
 constexpr unsigned max_futile = 5;
+// A worker's batch has fewer; nobody who pushes waits for long.
+constexpr std::size_t max_records_at_once = 128;
 
 Duration back_off(unsigned in_a_row) noexcept {
   return in_a_row <= 2 ? 0ms : std::min<Duration>(5ms * (1 << std::min(in_a_row - 3, 8U)), 1000ms);
@@ -148,7 +150,6 @@ void WorkerSet::read(std::size_t index) {
       return;
     }
   }
-  worker->wake();
   Lock lock(mutex);
   if (!worker->sane()) {
     worker->kill();
@@ -171,91 +172,142 @@ bool WorkerSet::read_channel(std::size_t index, std::size_t place, WorkerProcess
   RingReader& ring = worker.channel(place).output();
   // No more than one ring's worth: the others' turn comes.
   std::size_t bytes = 0;
-  while (bytes < ring_size) {
-    const auto record = ring.peek();
-    if (!record) {
-      break;
-    }
-    bytes += record->body.size() + sizeof(RecordHeader);
-    const auto output = parse_output(record->type, record->body);
-    media::DecodedFrame frame;
-    Lane::Meaning meaning = Lane::Meaning::nothing;
-    Deadline next;
+  Taken taken = Taken::some;
+  while (taken == Taken::some && bytes < ring_size) {
+    std::size_t count = 0;
+    const std::size_t before = bytes;
     PoolObserver* observer = nullptr;
     {
       Lock lock(mutex);
-      const Hello* hello = output ? std::get_if<Hello>(&output.value()) : nullptr;
-      PoolSession* session = places_[place].session.get();
-      Lane* lane = session != nullptr ? session->lane(index) : nullptr;
-      if (hello != nullptr && place == 0 && hello->version == protocol_version) {
-        if (!greet(index, *hello)) {
-          return false;
-        }
-      } else if (lane != nullptr && lane->worker() == &worker) {
-        meaning = lane->handle(output, frame, clock_now());
-      } else if (!places_[place].used || hello != nullptr) {
-        meaning = Lane::Meaning::violation;
-      }  // else the session has ended: nobody's
-      if (meaning == Lane::Meaning::violation || meaning == Lane::Meaning::hello) {
-        worker.kill();
-        lost(index, "wrong answer", true, clock_now());
-        return false;
-      }
-      if (meaning == Lane::Meaning::frame) {
-        pin(*session, frame.ssrc, index);
-      } else if (meaning == Lane::Meaning::batch) {
-        next = session->deadline();
-      } else if (meaning == Lane::Meaning::drained) {
-        changed.notify_all();
-        meaning = Lane::Meaning::nothing;
-      } else if (meaning == Lane::Meaning::undecryptable) {
-        // No oftener than one receiver would ask, whatever workers say.
-        const Monotonic time = clock_now();
-        if (time < session->recovery_allowed) {
-          meaning = Lane::Meaning::nothing;
-        } else {
-          session->recovery_allowed = time + dave::recovery_pause;
-        }
-      }
-      if (meaning != Lane::Meaning::nothing) {
-        observer = &session->observer;
+      taken = take(index, place, worker, bytes, count);
+      if (count > 0) {
+        observer = &places_[place].session->observer;
         calling_ = place;
       }
     }
-    switch (meaning) {
-      case Lane::Meaning::frame:
-        observer->frame(frame);
-        break;
-      case Lane::Meaning::speaking: {
-        const auto& said = std::get<SpeakingOut>(output.value());
-        observer->speaking(said.ssrc, said.user_id, said.speaking != 0, time_from_ns(said.when));
-        break;
-      }
-      case Lane::Meaning::rtcp: {
-        const auto& rtcp = std::get<RtcpOut>(output.value());
-        observer->rtcp(rtcp.compound, time_from_ns(rtcp.arrival));
-        break;
-      }
-      case Lane::Meaning::undecryptable:
-        observer->undecryptable(std::get<UndecryptableOut>(output.value()).user_id);
-        break;
-      case Lane::Meaning::batch:
-        observer->deadline(next);
-        break;
-      default:
-        break;
-    }
     if (observer != nullptr) {
+      for (std::size_t i = 0; i < count; ++i) {
+        deliver(*observer, deliveries_[i]);
+      }
       called(place);
     }
-    ring.pop();
-    if (meaning == Lane::Meaning::batch) {
+    if (taken == Taken::violation) {
+      Lock lock(mutex);
+      worker.kill();
+      lost(index, "wrong answer", true, clock_now());
+    }
+    if (taken == Taken::violation || taken == Taken::refused) {
+      return false;
+    }
+    if (bytes != before) {
       ring.release();
-      worker.wake();
+      worker.wake();  // it may wait for room
     }
   }
-  ring.release();
   return true;
+}
+
+// A part of what there is to read, checked under one lock: taking it for each record, while packets
+// are pushed, would put both threads to sleep over and over. Samples stay where they are.
+WorkerSet::Taken WorkerSet::take(std::size_t index, std::size_t place, WorkerProcess& worker,
+                                 std::size_t& bytes, std::size_t& count) {
+  RingReader& ring = worker.channel(place).output();
+  PoolSession* session = places_[place].session.get();
+  Lane* lane = session != nullptr ? session->lane(index) : nullptr;
+  if (lane != nullptr && lane->worker() != &worker) {
+    lane = nullptr;
+  }
+  const Monotonic now = clock_now();
+  for (std::size_t records = 0; records < max_records_at_once; ++records) {
+    const auto record = ring.peek();
+    if (!record) {
+      return Taken::all;
+    }
+    const auto output = parse_output(record->type, record->body);
+    const Hello* hello = output ? std::get_if<Hello>(&output.value()) : nullptr;
+    const bool drained = output && std::holds_alternative<Drained>(output.value());
+    if (count > 0 && (hello != nullptr || drained)) {
+      return Taken::some;  // whoever waits for it must have heard everything before
+    }
+    if (count == deliveries_.size()) {
+      deliveries_.emplace_back();
+    }
+    Delivery& delivery = deliveries_[count];
+    delivery.meaning = Lane::Meaning::nothing;
+    if (hello != nullptr && place == 0 && hello->version == protocol_version) {
+      if (!greet(index, *hello)) {
+        return Taken::refused;
+      }
+    } else if (lane != nullptr) {
+      delivery.meaning = lane->handle(output, delivery.frame, now);
+    } else if (!places_[place].used || hello != nullptr) {
+      delivery.meaning = Lane::Meaning::violation;
+    }  // else the session has ended: nobody's
+    switch (delivery.meaning) {
+      case Lane::Meaning::violation:
+      case Lane::Meaning::hello:
+        return Taken::violation;
+      case Lane::Meaning::frame:
+        pin(*session, delivery.frame.ssrc, index);
+        // The lane's own copy lives until the next record only.
+        delivery.opus.assign(delivery.frame.opus.begin(), delivery.frame.opus.end());
+        delivery.frame.opus = delivery.opus;
+        ++count;
+        break;
+      case Lane::Meaning::speaking:
+        delivery.speaking = std::get<SpeakingOut>(output.value());
+        ++count;
+        break;
+      case Lane::Meaning::rtcp:
+        delivery.rtcp = std::get<RtcpOut>(output.value());
+        ++count;
+        break;
+      case Lane::Meaning::undecryptable:
+        // No oftener than one receiver would ask, whatever workers say.
+        if (now >= session->recovery_allowed) {
+          session->recovery_allowed = now + dave::recovery_pause;
+          delivery.user_id = std::get<UndecryptableOut>(output.value()).user_id;
+          ++count;
+        }
+        break;
+      case Lane::Meaning::batch:
+        delivery.next = session->deadline();
+        ++count;
+        break;
+      case Lane::Meaning::drained:
+        changed.notify_all();
+        break;
+      case Lane::Meaning::nothing:
+        break;
+    }
+    bytes += record->body.size() + sizeof(RecordHeader);
+    ring.pop();
+  }
+  return Taken::some;
+}
+
+void WorkerSet::deliver(PoolObserver& observer, const Delivery& delivery) {
+  switch (delivery.meaning) {
+    case Lane::Meaning::frame:
+      observer.frame(delivery.frame);
+      break;
+    case Lane::Meaning::speaking: {
+      const SpeakingOut& said = delivery.speaking;
+      observer.speaking(said.ssrc, said.user_id, said.speaking != 0, time_from_ns(said.when));
+      break;
+    }
+    case Lane::Meaning::rtcp:
+      observer.rtcp(delivery.rtcp.compound, time_from_ns(delivery.rtcp.arrival));
+      break;
+    case Lane::Meaning::undecryptable:
+      observer.undecryptable(delivery.user_id);
+      break;
+    case Lane::Meaning::batch:
+      observer.deadline(delivery.next);
+      break;
+    default:
+      break;
+  }
 }
 
 // Nobody is being called any more; whoever wants to leave may.

@@ -37,7 +37,9 @@ class Service final : private media::ReceiverSink {
   bool broken() const noexcept { return broken_; }  // the parent wrote nonsense
 
  private:
-  static constexpr unsigned batch_inputs = 16;  // what a crash makes to be done again
+  // What a crash makes to be done again: more where there is a backlog, as each batch costs
+  // checkpoints, and the parent a wake-up.
+  static constexpr unsigned batch_inputs = 64;
 
   bool apply(const Record& record);
   bool begin_session(const Configure& settings);

@@ -94,6 +94,17 @@ class WorkerSet {
     std::unique_ptr<PoolSession> session;
     bool used = false;  // ever: a worker may still answer whoever was here
   };
+  // What is for an observer, told after the lock has been left.
+  struct Delivery {
+    Lane::Meaning meaning = Lane::Meaning::nothing;
+    media::DecodedFrame frame;
+    Bytes opus;
+    SpeakingOut speaking;
+    RtcpOut rtcp;
+    std::uint64_t user_id = 0;
+    Deadline next;
+  };
+  enum class Taken { some, all, violation, refused };
   static constexpr std::size_t nobody = SIZE_MAX;
   // Below this a worker is better kept busy than joined by another.
   static constexpr std::size_t speakers_per_worker = 8;
@@ -106,6 +117,9 @@ class WorkerSet {
   void read_all() EXCLUDES(mutex);
   void read(std::size_t index) EXCLUDES(mutex);
   bool read_channel(std::size_t index, std::size_t place, WorkerProcess& worker) EXCLUDES(mutex);
+  Taken take(std::size_t index, std::size_t place, WorkerProcess& worker, std::size_t& bytes,
+             std::size_t& count) REQUIRES(mutex);
+  static void deliver(PoolObserver& observer, const Delivery& delivery);
   bool greet(std::size_t index, const Hello& hello) REQUIRES(mutex);
   void called(std::size_t place) EXCLUDES(mutex);
   void watch(Monotonic now) EXCLUDES(mutex);
@@ -144,6 +158,7 @@ class WorkerSet {
   std::size_t calling_ GUARDED_BY(mutex) = nobody;  // whose observer is being called
 
   // The dispatcher's own.
+  std::vector<Delivery> deliveries_;
   std::shared_ptr<WorkerProcess> spare_;
   Monotonic spare_not_before_{};
   std::uint32_t nap_ = 0;

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <thread>
 
 using namespace discord;
 using namespace discord::bench;
@@ -26,13 +27,14 @@ constexpr auto mode = transport::Mode::aead_aes256_gcm_rtpsize;
 struct Cost {
   double cpu = 0;   // seconds, of all threads and processes
   double wall = 0;  // seconds
+  double naps = 0;
 };
 
 Cost timed(const std::function<void()>& run) {
   const Usage before = usage();
   run();
   const Usage after = usage();
-  return {after.cpu - before.cpu, after.wall - before.wall};
+  return {after.cpu - before.cpu, after.wall - before.wall, after.naps - before.naps};
 }
 
 double median(std::vector<double> values) {
@@ -63,6 +65,19 @@ std::uint64_t run_receiver(const std::vector<corpus::Datagram>& datagrams) {
   return sink.samples;
 }
 
+// What two processors can do at best: half of the speakers on each, and no hand-over at all.
+std::uint64_t run_limit_twice(const std::vector<corpus::Datagram>& datagrams) {
+  std::vector<corpus::Datagram> half[2];
+  for (const corpus::Datagram& d : datagrams) {
+    half[d.ssrc % 2].push_back(d);
+  }
+  std::uint64_t samples[2] = {0, 0};
+  std::thread other([&] { samples[0] = run_limit(half[0], mode); });
+  samples[1] = run_limit(half[1], mode);
+  other.join();
+  return samples[0] + samples[1];
+}
+
 std::uint64_t run_chain(const Lists& lists, const std::string& properties) {
   Chain chain(properties, false);
   for (const BufferListPtr& list : lists.all()) {
@@ -91,6 +106,7 @@ void flood(const char* title, const std::vector<corpus::Talk>& talks, std::size_
                   [&] { return run_chain(lists, "isolation=process max-workers=1"); }});
   rows.push_back({"isolation=process, 2 workers",
                   [&] { return run_chain(lists, "isolation=process max-workers=2"); }});
+  rows.push_back({"limit, two threads", [&] { return run_limit_twice(datagrams); }});
   const std::uint64_t expected = rows[0].run();  // also warms the caches
   for (std::size_t round = 0; round < rounds; ++round) {
     for (Row& row : rows) {
@@ -107,21 +123,23 @@ void flood(const char* title, const std::vector<corpus::Talk>& talks, std::size_
   std::printf("\n## %s: %zu speakers, %zu packets, %zu rounds\n\n", title, speakers,
               datagrams.size(), rounds);
   std::puts(
-      "| chain | µs CPU a packet | CPU / limit (least to most) | packets/s | speed / 1 worker |\n"
-      "|---|---|---|---|---|");
+      "| chain | µs CPU a packet | CPU / limit (least to most) | sleeps a packet | packets/s | "
+      "speed / 1 worker |\n"
+      "|---|---|---|---|---|---|");
   const auto packets = static_cast<double>(datagrams.size());
   for (const Row& row : rows) {
-    std::vector<double> cpu, ratio, speed, gain;
+    std::vector<double> cpu, ratio, naps, speed, gain;
     for (std::size_t round = 0; round < rounds; ++round) {
       cpu.push_back(row.costs[round].cpu / packets * 1e6);
       ratio.push_back(row.costs[round].cpu / rows[0].costs[round].cpu);
+      naps.push_back(row.costs[round].naps / packets);
       speed.push_back(packets / row.costs[round].wall);
       gain.push_back(rows[3].costs[round].wall / row.costs[round].wall);
     }
-    std::printf("| %s | %.2f | %.3f (%.3f to %.3f) | %.0f | %.2f (best %.2f) |\n", row.name,
+    std::printf("| %s | %.2f | %.3f (%.3f to %.3f) | %.2f | %.0f | %.2f (best %.2f) |\n", row.name,
                 median(cpu), median(ratio), *std::min_element(ratio.begin(), ratio.end()),
-                *std::max_element(ratio.begin(), ratio.end()), median(speed), median(gain),
-                *std::max_element(gain.begin(), gain.end()));
+                *std::max_element(ratio.begin(), ratio.end()), median(naps), median(speed),
+                median(gain), *std::max_element(gain.begin(), gain.end()));
   }
   std::fflush(stdout);
 }
@@ -178,17 +196,14 @@ int main(int argc, char** argv) {
     std::printf("\nWide band: %.0f %% CELT.\n", 100 * corpus::share_celt(music));
     flood("Wide band, CELT", music, 16, 7);
   }
-  if (wants("flood")) {  // for strace and perf: nothing but one process chain
-    const auto datagrams = corpus::call(*talks, 16, 750, mode, corpus::some_key());
+  // For strace and perf: nothing but one chain, several times.
+  if (argc > 2 && wants("profile")) {
+    const auto datagrams =
+        corpus::call(*talks, 16, talks->front().size(), mode, corpus::some_key());
     const Lists lists(datagrams, 32);
-    if (argc > 1 && std::strcmp(argv[1], "flood") == 0) {
-      run_chain(lists, "isolation=process max-workers=2");
+    for (int round = 0; round < 4; ++round) {
+      run_chain(lists, argv[2]);
     }
-  }
-  if (wants("none-only") && argc > 1) {
-    const auto datagrams = corpus::call(*talks, 16, 750, mode, corpus::some_key());
-    const Lists lists(datagrams, 32);
-    run_chain(lists, "isolation=none");
   }
   if (wants("sustained")) {
     sustained(*talks, 5);

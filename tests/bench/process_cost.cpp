@@ -146,6 +146,7 @@ Usage usage() {
   for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
     rusage used{};
     getrusage(who, &used);
+    out.naps += static_cast<double>(used.ru_nvcsw);
     for (const timeval& t : {used.ru_utime, used.ru_stime}) {
       out.cpu += static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
     }

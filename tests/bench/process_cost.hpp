@@ -8,6 +8,7 @@ namespace discord::bench {
 struct Usage {
   double cpu = 0;   // seconds, of this process and of children that have been reaped
   double wall = 0;  // seconds
+  double naps = 0;  // times a thread went to sleep, of the same
 };
 Usage usage();
 
