@@ -183,6 +183,7 @@ static void gst_discord_voice_src_set_property(GObject* object, guint id, const 
       break;
     case PROP_CHANNEL_ID:
       self.settings.channel_id = g_value_get_uint64(value);
+      call_state(self.session.get()).set_channel(self.settings.channel_id);
       break;
     case PROP_RECEIVING:
       self.receiving = g_value_get_boolean(value) != FALSE;
@@ -402,6 +403,7 @@ static gboolean gst_discord_voice_src_stop(GstBaseSrc* base) {
   self.ready.clear();
   self.port.reset();
   call_state(self.session.get()).update([](CallSnapshot& call) { call = CallSnapshot(); });
+  call_state(self.session.get()).forget_news();
   return TRUE;
 }
 

@@ -23,6 +23,9 @@ constexpr GstClockTime gap_margin = 200 * GST_MSECOND;
 // Tracks end on a multiple of this, the shortest Opus frame, which is a whole number of samples.
 constexpr GstClockTime end_grid = 2500 * GST_USECOND;
 
+// More users than a voice channel ever sees.
+constexpr std::size_t max_names = 10000;
+
 GstClockTime add_duration(GstClockTime t, GstClockTime duration) {
   return duration > GST_CLOCK_TIME_NONE - 1 - t ? GST_CLOCK_TIME_NONE - 1 : t + duration;
 }
@@ -158,7 +161,10 @@ SpeakerPads::Speaker* SpeakerPads::add(GroupBy by, guint32 ssrc, guint64 user_id
   auto* pad = GST_PAD(g_object_new(GST_TYPE_DISCORD_SSRC_DEMUX_PAD, "name", name.c_str(),
                                    "direction", GST_PAD_SRC, "template", templ, nullptr));
   made->pad = ObjectPtr<GstPad>(GST_PAD(gst_object_ref_sink(pad)));
-  gst_discord_ssrc_demux_pad_identify(made->own_pad(), ssrc, user_id, nullptr);
+  const auto name_known = names_.find(user_id);
+  gst_discord_ssrc_demux_pad_identify(
+      made->own_pad(), ssrc, user_id,
+      user_id != 0 && name_known != names_.end() ? name_known->second.c_str() : nullptr);
   gst_pad_set_event_function(pad, src_event_);
   gst_pad_use_fixed_caps(pad);
   gst_pad_set_active(pad, TRUE);
@@ -488,6 +494,9 @@ void SpeakerPads::user_info(const GstEvent* event) {
   const gchar* name = gst_structure_get_string(st, "display-name");
   if (!gst_structure_get_uint64(st, "user-id", &user_id) || user_id == 0 || name == nullptr) {
     return;
+  }
+  if (names_.size() < max_names || names_.contains(user_id)) {
+    names_[user_id] = name;
   }
   Speaker* s = speakers_.find_user(user_id);
   if (s != nullptr &&

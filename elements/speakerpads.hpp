@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -121,6 +122,7 @@ class SpeakerPads {
   GstClockTime newest_ = GST_CLOCK_TIME_NONE;      // furthest position of any speaker
   GstClockTime last_limit_ = GST_CLOCK_TIME_NONE;  // furthest GAP limit so far
   bool warned_too_many_ = false;
+  std::map<std::uint64_t, std::string> names_;  // of users, also of those who have not spoken
   std::atomic<bool> embedded_ = false;
 
   mutable Mutex mutex_;

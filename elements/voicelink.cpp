@@ -96,10 +96,12 @@ void VoiceLink::on_action(const voice::Action& action) {
             });
           },
           [this](const voice::UserJoined& a) {
+            call_.tell({CallNews::What::joined, a.user, 0, 0, {}});
             post(gst_structure_new("discord-user-joined", "user-id", G_TYPE_UINT64, a.user,
                                    nullptr));
           },
           [this](const voice::UserLeft& a) {
+            call_.tell({CallNews::What::left, a.user, 0, 0, {}});
             post(gst_structure_new("discord-user-left", "user-id", G_TYPE_UINT64, a.user, nullptr));
           },
           [this](const voice::UserInfo& a) {
@@ -139,6 +141,8 @@ void VoiceLink::on_action(const voice::Action& action) {
 }
 
 void VoiceLink::encryption_changed(const voice::EncryptionChanged& change) {
+  call_.tell({CallNews::What::encryption, 0, change.version,
+              static_cast<std::uint64_t>(change.epoch), change.privacy_code});
   GstStructure* structure =
       gst_structure_new("discord-e2ee", "version", G_TYPE_INT, change.version, "epoch",
                         G_TYPE_UINT64, static_cast<guint64>(change.epoch), "privacy-code",

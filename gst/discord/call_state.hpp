@@ -11,6 +11,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 
 namespace discord {
 
@@ -24,6 +26,16 @@ struct CallSnapshot {
   // Keys of the end-to-end encryption, and whether it is active; none before the call says.
   dave::MediaKeysPtr media_keys;
   std::map<std::uint32_t, std::uint64_t> users;  // SSRC to user id
+};
+
+// What happens in a call and is worth writing down.
+struct CallNews {
+  enum class What { joined, left, encryption };
+  What what = What::joined;
+  std::uint64_t user = 0;  // who joined or left
+  int version = 0;         // of the end-to-end encryption, its epoch and its privacy code
+  std::uint64_t epoch = 0;
+  std::string privacy_code;
 };
 
 // The hand-over point between the control thread (writes) and any number of elements (read).
@@ -45,6 +57,20 @@ class CallState {
   void report_undecryptable(std::uint64_t user) EXCLUDES(listeners_mutex_);
   void on_undecryptable(std::function<void(std::uint64_t)> handler) EXCLUDES(listeners_mutex_);
 
+  // For whoever keeps a record of the call. `listener` runs on the telling thread, first of all for
+  // the users who are there and the encryption as it is; it is not running any more when
+  // `remove_news_listener` returns.
+  void tell(const CallNews& news) EXCLUDES(listeners_mutex_);
+  // Nobody is there any more.
+  void forget_news() EXCLUDES(listeners_mutex_);
+  std::uint64_t add_news_listener(std::function<void(const CallNews&)> listener)
+      EXCLUDES(listeners_mutex_);
+  void remove_news_listener(std::uint64_t id) EXCLUDES(listeners_mutex_);
+
+  // The channel of the call, 0 where it is not known; for names.
+  void set_channel(std::uint64_t channel) noexcept { channel_ = channel; }
+  std::uint64_t channel() const noexcept { return channel_; }
+
   // `listener` runs on the publishing thread and must only wake somebody up. It is not running any
   // more when `remove_listener` returns.
   std::uint64_t add_listener(std::function<void()> listener) EXCLUDES(listeners_mutex_);
@@ -57,7 +83,12 @@ class CallState {
 
   Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void()>> listeners_ GUARDED_BY(listeners_mutex_);
+  std::map<std::uint64_t, std::function<void(const CallNews&)>> news_listeners_
+      GUARDED_BY(listeners_mutex_);
+  std::set<std::uint64_t> present_ GUARDED_BY(listeners_mutex_);
+  std::optional<CallNews> encryption_ GUARDED_BY(listeners_mutex_);
   std::uint64_t next_listener_ GUARDED_BY(listeners_mutex_) = 1;
+  std::atomic<std::uint64_t> channel_{0};
   std::function<void(std::uint64_t)> undecryptable_ GUARDED_BY(listeners_mutex_);
 };
 
