@@ -116,6 +116,8 @@ CapsPtr SpeakerPads::out_caps() const {
   CapsPtr caps(gst_caps_copy(caps_.get()));
   if (raw_) {
     gst_caps_set_features(caps.get(), 0, nullptr);  // none means plain system memory
+    // flacenc and lamemp3enc take two channels only when told which.
+    gst_caps_set_simple(caps.get(), "channel-mask", GST_TYPE_BITMASK, guint64{3}, nullptr);
   } else {
     gst_structure_remove_field(gst_caps_get_structure(caps.get(), 0), "ssrc");
   }

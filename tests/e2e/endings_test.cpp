@@ -40,11 +40,14 @@ class Endings : public Suite {
   // failed.
   static void break_disk(const Live& live) {
     live.wait_for_packets(120);
+    gchar* location = nullptr;
+    g_object_get(live.element("rec").get(), "location", &location, nullptr);
+    const GCharPtr folder(location);
     int fd = -1;
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
       const std::string target = std::filesystem::read_symlink(entry.path(), error).string();
-      if (target.find("gst-discord-e2e") != std::string::npos && target.ends_with(".wav")) {
+      if (target.starts_with(folder.get()) && target.ends_with(".wav")) {
         fd = std::stoi(entry.path().filename().string());
         break;
       }
