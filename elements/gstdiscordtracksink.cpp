@@ -54,7 +54,7 @@ gboolean event(GstBaseSink* sink, GstEvent* event) {
     gst_event_parse_segment(event, &segment);
     if (segment->format == GST_FORMAT_BYTES) {
       p.offset = segment->start;
-      p.seeking = p.offset < p.writer->bytes() && p.writer->has_content();
+      p.seeking = p.offset < p.writer->bytes() && p.writer->begun();
     }
   }
   return GST_BASE_SINK_CLASS(gst_discord_track_sink_parent_class)->event(sink, event);

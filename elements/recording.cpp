@@ -279,6 +279,12 @@ void Recording::resume() {
       outputs_.push_back(branch);
     }
     build(branch);
+    if (!branch->given_up()) {
+      GST_ELEMENT_INFO(
+          bin_, RESOURCE, WRITE,
+          ("The recording of %s goes on in %s.", branch->who().c_str(), branch->path().c_str()),
+          (nullptr));
+    }
   }
 }
 

@@ -42,8 +42,10 @@ class TrackWriter {
   std::uint64_t bytes() const { return size_; }
   // Somebody took the file away.
   bool deleted() const { return file_.deleted(); }
-  // Whether more than the front of the file is in it.
-  bool has_content() const { return size_ > head_; }
+  // Whether more than what comes before the sound is in the file. Once nobody writes.
+  bool has_content() const { return container_->has_sound(size_); }
+  // Whether the encoder has written anything yet.
+  bool begun() const { return size_ > head_; }
   // errno of the write that failed, 0 while none has.
   int error() const { return error_; }
 

@@ -43,6 +43,8 @@ class Container {
   virtual Bytes before(ByteSpan piece, std::uint64_t file_size, std::uint64_t end) = 0;
   // The encoder wrote over what is there already: it completes its own header.
   virtual void overwritten(std::uint64_t /*offset*/, ByteSpan /*piece*/) {}
+  // Whether any sound is in the file, not only what comes before it.
+  virtual bool has_sound(std::uint64_t file_size) const = 0;
   // What makes a file of `file_size` bytes right as it is now.
   virtual Patches refresh(std::uint64_t file_size) const = 0;
   // The same once nothing follows and the track is `samples` long.

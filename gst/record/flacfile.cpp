@@ -16,6 +16,7 @@ Bytes FlacFile::before(ByteSpan piece, std::uint64_t file_size, std::uint64_t en
     info_.assign(piece.begin() + block_header, piece.end());
   } else if (piece.size() > 2 && piece[0] == 0xff && (piece[1] & 0xfe) == 0xf8) {
     frames_end_ = file_size + piece.size();
+    first_end_ = first_end_ == 0 ? frames_end_ : first_end_;
     samples_ = end;
   }
   return {};

@@ -13,6 +13,9 @@ class Mp3File final : public Container {
   static constexpr std::uint32_t encoder_delay = 576;
 
   Bytes before(ByteSpan piece, std::uint64_t file_size, std::uint64_t end) override;
+  bool has_sound(std::uint64_t file_size) const override {
+    return !frame_.empty() && file_size > info_at_ + frame_.size();
+  }
   Patches refresh(std::uint64_t file_size) const override;
   Patches finish(std::uint64_t file_size, std::uint64_t samples) override;
 

@@ -54,6 +54,7 @@ Bytes OggFile::before(ByteSpan piece, std::uint64_t file_size, std::uint64_t) {
   if (granule != no_granule) {
     granule_before_ = granule_;
     granule_ = granule;
+    sound_at_ = sound_at_ == 0 && granule > 0 ? file_size : sound_at_;
   }
   page_.assign(piece.begin(), piece.end());
   page_at_ = file_size;
