@@ -5,7 +5,7 @@
 #include "discord/gstptr.hpp"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
-#include "record/opus_track.hpp"
+#include "record/grid_track.hpp"
 
 #include <fcntl.h>
 #include <gst/app/gstappsrc.h>
@@ -93,7 +93,7 @@ class Cook {
  private:
   struct Track {
     ObjectPtr<GstElement> source;
-    std::unique_ptr<record::OpusTrack> stream;
+    std::unique_ptr<record::GridTrack> stream;
   };
 
   std::optional<std::string> build(int fd);
@@ -142,7 +142,7 @@ void Cook::add_track(const record::JournalSpeakerKey& key, const record::Journal
       },
       tags, [](gpointer list) { gst_tag_list_unref(static_cast<GstTagList*>(list)); });
   GstElement* source = track.source.get();
-  track.stream = std::make_unique<record::OpusTrack>(
+  track.stream = std::make_unique<record::GridTrack>(
       [this, source](std::int64_t begin, std::uint32_t samples, ByteSpan opus) {
         push(source, begin, samples, opus);
       });

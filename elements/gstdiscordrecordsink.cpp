@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
 /**
  * SECTION:element-discordrecordsink
  *
@@ -31,9 +32,15 @@ struct GstDiscordRecordSinkPrivate {
 
   Mutex mutex;
   RecordSettings settings GUARDED_BY(mutex);
+  // A child that never runs: every encoder gets its settings. None for formats without one.
+  ObjectPtr<GstElement> encoder GUARDED_BY(mutex);
 
   Recording recording;
 
+  ObjectPtr<GstElement> copy_encoder() EXCLUDES(mutex) {
+    Lock lock(mutex);
+    return encoder ? ref_object(encoder.get()) : nullptr;
+  }
   RecordSettings copy_settings() EXCLUDES(mutex) {
     Lock lock(mutex);
     return settings;
@@ -60,13 +67,26 @@ GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
                     "format = (string) S16LE, rate = (int) 48000, channels = (int) 2, "
                     "layout = (string) interleaved"));
 
-enum { PROP_LOCATION = 1, PROP_FLAT, PROP_FORMAT, PROP_BITRATE, PROP_JOURNAL, PROP_STATS };
+enum {
+  PROP_LOCATION = 1,
+  PROP_FLAT,
+  PROP_FORMAT,
+  PROP_LAYOUT,
+  PROP_ALIGN,
+  PROP_BITRATE,
+  PROP_JOURNAL,
+  PROP_STATS
+};
+enum { SIGNAL_MARK, SIGNAL_SPEAKER_GAIN, N_SIGNALS };
+guint signals[N_SIGNALS];
 
 GType format_get_type() {
   static const GType type = [] {
     static const GEnumValue values[] = {
-        {GST_DISCORD_RECORD_WAV, "WAV, 16 bit", "wav"},
+        {GST_DISCORD_RECORD_WAV, "WAV, 16 bit; RF64 from 4 GiB on", "wav"},
         {GST_DISCORD_RECORD_MP3, "MP3", "mp3"},
+        {GST_DISCORD_RECORD_FLAC, "FLAC", "flac"},
+        {GST_DISCORD_RECORD_OGG, "Ogg Opus, the packets as they came", "ogg"},
         {GST_DISCORD_RECORD_MKA, "Matroska, all tracks in one", "mka"},
         {0, nullptr, nullptr}};
     return g_enum_register_static("GstDiscordRecordFormat", values);
@@ -74,31 +94,72 @@ GType format_get_type() {
   return type;
 }
 
-RecordFormat format_of(gint value) {
-  switch (value) {
-    case GST_DISCORD_RECORD_MP3:
-      return RecordFormat::Mp3;
-    case GST_DISCORD_RECORD_MKA:
-      return RecordFormat::Mka;
-    default:
-      return RecordFormat::Wav;
+GType layout_get_type() {
+  static const GType type = [] {
+    static const GEnumValue values[] = {
+        {GST_DISCORD_RECORD_TRACKS, "One file per speaker", "tracks"},
+        {GST_DISCORD_RECORD_MIX, "One file with everybody", "mix"},
+        {GST_DISCORD_RECORD_BOTH, "One file per speaker, and one with everybody", "both"},
+        {0, nullptr, nullptr}};
+    return g_enum_register_static("GstDiscordRecordLayout", values);
+  }();
+  return type;
+}
+
+GType align_get_type() {
+  static const GType type = [] {
+    static const GEnumValue values[] = {
+        {GST_DISCORD_RECORD_ALIGN_SESSION, "Every file starts with the recording", "session"},
+        {GST_DISCORD_RECORD_ALIGN_SPEAKER, "A file starts with the speaker's first word",
+         "speaker"},
+        {0, nullptr, nullptr}};
+    return g_enum_register_static("GstDiscordRecordAlign", values);
+  }();
+  return type;
+}
+
+// The child named `encoder` as format and bitrate want it.
+void renew_encoder(GstDiscordRecordSink* self) {
+  auto& p = *self->priv;
+  ObjectPtr<GstElement> old;
+  RecordSettings settings;
+  {
+    Lock lock(p.mutex);
+    old = std::move(p.encoder);
+    settings = p.settings;
+  }
+  if (old) {
+    gst_bin_remove(GST_BIN(self), old.get());
+    old.reset();
+  }
+  GstElement* fresh = make_encoder(settings.format, settings.bitrate);
+  if (fresh == nullptr) {
+    return;  // nothing to set, or missing, which READY tells
+  }
+  gst_element_set_locked_state(fresh, TRUE);
+  ObjectPtr<GstElement> ours = ref_object(fresh);
+  gst_bin_add(GST_BIN(self), fresh);
+  Lock lock(p.mutex);
+  p.encoder = std::move(ours);
+}
+
+void set_bitrate(GstDiscordRecordSink* self, guint bitrate) {
+  auto& p = *self->priv;
+  Lock lock(p.mutex);
+  p.settings.bitrate = bitrate;
+  if (p.encoder && p.settings.format == Format::mp3) {
+    g_object_set(p.encoder.get(), "bitrate", static_cast<gint>(bitrate), nullptr);
+  } else if (p.encoder && p.settings.format == Format::ogg) {
+    g_object_set(p.encoder.get(), "bitrate", static_cast<gint>(bitrate * 1000), nullptr);
   }
 }
 
-gint nick_of(RecordFormat format) {
-  switch (format) {
-    case RecordFormat::Mp3:
-      return GST_DISCORD_RECORD_MP3;
-    case RecordFormat::Mka:
-      return GST_DISCORD_RECORD_MKA;
-    case RecordFormat::Wav:
-      break;
-  }
-  return GST_DISCORD_RECORD_WAV;
+void on_mark(GstDiscordRecordSink* self, const gchar* label) {
+  self->priv->recording.mark(label != nullptr ? label : "");
 }
 
-void mark(GstElement* element, const gchar* label, gpointer) {
-  GST_DISCORD_RECORD_SINK(element)->priv->recording.mark(label != nullptr ? label : "");
+void on_speaker_gain(GstDiscordRecordSink* self, guint64 user, gdouble gain) {
+  self->priv->recording.set_gain(user, CLAMP(gain, 0.0, 100.0));
 }
 
 // --- children ---
@@ -133,7 +194,7 @@ GstStateChangeReturn change_state(GstElement* element, GstStateChange transition
       }
       break;
     case GST_STATE_CHANGE_READY_TO_PAUSED:
-      if (!p.recording.start(p.copy_settings())) {
+      if (!p.recording.start(p.copy_settings(), p.copy_encoder().get())) {
         return GST_STATE_CHANGE_FAILURE;
       }
       break;
@@ -162,25 +223,41 @@ GstStateChangeReturn change_state(GstElement* element, GstStateChange transition
 }
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec* pspec) {
-  auto& p = *GST_DISCORD_RECORD_SINK(object)->priv;
-  Lock lock(p.mutex);
+  auto* self = GST_DISCORD_RECORD_SINK(object);
+  auto& p = *self->priv;
+  const auto change = [&](auto&& what) {
+    Lock lock(p.mutex);
+    what(p.settings);
+  };
   switch (id) {
     case PROP_LOCATION: {
       const gchar* location = g_value_get_string(value);
-      p.settings.location = location != nullptr ? location : "";
+      change([&](RecordSettings& s) { s.location = location != nullptr ? location : ""; });
       break;
     }
     case PROP_FLAT:
-      p.settings.flat = g_value_get_boolean(value) != FALSE;
+      change([&](RecordSettings& s) { s.flat = g_value_get_boolean(value) != FALSE; });
       break;
     case PROP_FORMAT:
-      p.settings.format = format_of(g_value_get_enum(value));
+      change([&](RecordSettings& s) {
+        s.matroska = g_value_get_enum(value) == GST_DISCORD_RECORD_MKA;
+        s.format = s.matroska ? Format::wav : static_cast<Format>(g_value_get_enum(value));
+      });
+      renew_encoder(self);
+      break;
+    case PROP_LAYOUT:
+      change([&](RecordSettings& s) { s.layout = static_cast<Layout>(g_value_get_enum(value)); });
+      break;
+    case PROP_ALIGN:
+      change([&](RecordSettings& s) {
+        s.from_first = g_value_get_enum(value) == GST_DISCORD_RECORD_ALIGN_SPEAKER;
+      });
       break;
     case PROP_BITRATE:
-      p.settings.bitrate = g_value_get_uint(value);
+      set_bitrate(self, g_value_get_uint(value));
       break;
     case PROP_JOURNAL:
-      p.settings.journal = g_value_get_boolean(value) != FALSE;
+      change([&](RecordSettings& s) { s.journal = g_value_get_boolean(value) != FALSE; });
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
@@ -199,7 +276,15 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
       g_value_set_boolean(value, settings.flat);
       break;
     case PROP_FORMAT:
-      g_value_set_enum(value, nick_of(settings.format));
+      g_value_set_enum(
+          value, settings.matroska ? GST_DISCORD_RECORD_MKA : static_cast<gint>(settings.format));
+      break;
+    case PROP_LAYOUT:
+      g_value_set_enum(value, static_cast<gint>(settings.layout));
+      break;
+    case PROP_ALIGN:
+      g_value_set_enum(value, settings.from_first ? GST_DISCORD_RECORD_ALIGN_SPEAKER
+                                                  : GST_DISCORD_RECORD_ALIGN_SESSION);
       break;
     case PROP_BITRATE:
       g_value_set_uint(value, settings.bitrate);
@@ -249,31 +334,59 @@ static void gst_discord_record_sink_class_init(GstDiscordRecordSinkClass* klass)
       g_param_spec_enum("format", "Format", "Format of the files", format_get_type(),
                         GST_DISCORD_RECORD_WAV, flags));
   g_object_class_install_property(
+      object_class, PROP_LAYOUT,
+      g_param_spec_enum("layout", "Layout", "Which files are made", layout_get_type(),
+                        GST_DISCORD_RECORD_TRACKS, flags));
+  g_object_class_install_property(
+      object_class, PROP_ALIGN,
+      g_param_spec_enum("align", "Align", "Where the file of a speaker starts", align_get_type(),
+                        GST_DISCORD_RECORD_ALIGN_SESSION, flags));
+  g_object_class_install_property(
       object_class, PROP_BITRATE,
       g_param_spec_uint("bitrate", "Bitrate",
-                        "kbit/s of lossy formats (MP3 takes the steps of its standard)", 32, 320,
-                        128, flags));
+                        "kbit/s of MP3, which takes the steps of its standard, and of an Ogg mix",
+                        32, 320, 128, flags));
   g_object_class_install_property(
       object_class, PROP_JOURNAL,
       g_param_spec_boolean("journal", "Journal",
                            "Write every Opus packet to recording.journal as well, from which "
                            "discord-recover makes any format",
                            FALSE, flags));
-  // Notes this moment, under a label, in the journal.
-  g_signal_new_class_handler("mark", G_TYPE_FROM_CLASS(klass),
-                             static_cast<GSignalFlags>(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION),
-                             G_CALLBACK(mark), nullptr, nullptr, nullptr, G_TYPE_NONE, 1,
-                             G_TYPE_STRING);
   g_object_class_install_property(
       object_class, PROP_STATS,
       g_param_spec_boxed("stats", "Statistics", "The files being written", GST_TYPE_STRUCTURE,
                          static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
 
+  /**
+   * GstDiscordRecordSink::mark:
+   * @label: what to call this moment
+   *
+   * Writes the moment down in `session.json` and in the journal; of it a Matroska file makes a
+   * chapter. Before the recording starts it waits for that.
+   */
+  signals[SIGNAL_MARK] = g_signal_new_class_handler(
+      "mark", G_TYPE_FROM_CLASS(klass),
+      static_cast<GSignalFlags>(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION), G_CALLBACK(on_mark), nullptr,
+      nullptr, nullptr, G_TYPE_NONE, 1, G_TYPE_STRING);
+  /**
+   * GstDiscordRecordSink::speaker-gain:
+   * @user_id: whose
+   * @gain: factor; 1 is as it came, 0 is silence
+   *
+   * How loud a user is in the mix, from now on; before the user is there it waits.
+   */
+  signals[SIGNAL_SPEAKER_GAIN] = g_signal_new_class_handler(
+      "speaker-gain", G_TYPE_FROM_CLASS(klass),
+      static_cast<GSignalFlags>(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION), G_CALLBACK(on_speaker_gain),
+      nullptr, nullptr, nullptr, G_TYPE_NONE, 2, G_TYPE_UINT64, G_TYPE_DOUBLE);
+
   gst_element_class_add_static_pad_template(element_class, &sink_template);
   gst_element_class_set_static_metadata(element_class, "Discord recorder", "Sink/File/Audio",
                                         "Writes one audio file per speaker, all of the same length",
                                         element_author);
-  gst_type_mark_as_plugin_api(format_get_type(), static_cast<GstPluginAPIFlags>(0));
+  for (const GType type : {format_get_type(), layout_get_type(), align_get_type()}) {
+    gst_type_mark_as_plugin_api(type, static_cast<GstPluginAPIFlags>(0));
+  }
 }
 
 static void gst_discord_record_sink_init(GstDiscordRecordSink* self) {
@@ -299,4 +412,13 @@ static void gst_discord_record_sink_init(GstDiscordRecordSink* self) {
   ObjectPtr<GstPadTemplate> templ(gst_static_pad_template_get(&sink_template));
   gst_element_add_pad(GST_ELEMENT(self),
                       gst_ghost_pad_new_from_template("sink", target.get(), templ.get()));
+}
+
+void discord::set_record_disk(GstDiscordRecordSink* sink, std::shared_ptr<Disk> disk,
+                              std::uint64_t riff_limit) {
+  Lock lock(sink->priv->mutex);
+  if (disk) {
+    sink->priv->settings.disk = std::move(disk);
+  }
+  sink->priv->settings.riff_limit = riff_limit;
 }

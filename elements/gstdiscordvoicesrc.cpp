@@ -131,6 +131,9 @@ static void gst_discord_voice_src_set_property(GObject* object, guint id, const 
   self.plan_checked = false;
   const bool known = self.settings.set(id, value);
   const voice::gateway::Wish wish = self.settings.wish();
+  if (id == PROP_CHANNEL_ID) {
+    call_state(self.session.get()).set_channel(self.settings.channel_id);
+  }
   GST_OBJECT_UNLOCK(object);
   if (!known) {
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
@@ -310,6 +313,7 @@ static gboolean gst_discord_voice_src_stop(GstBaseSrc* base) {
   self.ready.clear();
   self.port.reset();
   call_state(self.session.get()).update([](CallSnapshot& call) { call = CallSnapshot(); });
+  call_state(self.session.get()).forget_news();
   return TRUE;
 }
 

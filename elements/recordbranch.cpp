@@ -1,63 +1,58 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elements/recordbranch.hpp"
 
+#include "discord/gstdiscordspeakermeta.h"
+#include "elements/gstdiscordopusfill.h"
 #include "elements/gstdiscordssrcdemuxpad.h"
+#include "elements/gstdiscordtracksink.h"
 #include "elements/recordname.hpp"
-
-#include <vector>
+#include "media/opus_packet.hpp"
+#include "media/timeline.hpp"
 
 namespace discord {
 
 namespace {
 
-// 30 seconds of 20 ms packets: longer than any disk worth recording to stalls.
-constexpr guint queue_buffers = 1500;
-
-GstElement* make(const char* factory) {
-  return gst_element_factory_make(factory, nullptr);
+// Whether a packet, or a decoded frame, says nothing.
+bool says_nothing(GstBuffer* buffer, bool raw, const GstDiscordSpeakerMeta* meta) {
+  constexpr gsize rtp_header = 12;
+  guint8 tail[3];
+  if (raw) {
+    if (meta == nullptr || meta->packet == nullptr) {
+      return meta != nullptr && meta->kind == GST_DISCORD_FRAME_SILENCE;
+    }
+    return gst_buffer_get_size(meta->packet) == sizeof tail &&
+           gst_buffer_extract(meta->packet, 0, tail, sizeof tail) == sizeof tail &&
+           media::is_silence_frame(tail);
+  }
+  return gst_buffer_get_size(buffer) == rtp_header + sizeof tail &&
+         gst_buffer_extract(buffer, rtp_header, tail, sizeof tail) == sizeof tail &&
+         media::is_silence_frame(tail);
 }
 
 }  // namespace
 
-std::vector<RecordBranch::Need> RecordBranch::needs(RecordFormat format) {
-  if (format == RecordFormat::Mka) {
-    return {{"appsrc", "gstreamer1.0-plugins-base"},
-            {"fdsink", "libgstreamer1.0-0"},
-            {"matroskamux", "gstreamer1.0-plugins-good"}};
-  }
-  std::vector<Need> all = {{"queue", "libgstreamer1.0-0"},
-                           {"fdsink", "libgstreamer1.0-0"},
-                           {"fakesink", "libgstreamer1.0-0"},
-                           {"opusdec", "gstreamer1.0-plugins-base"},
-                           {"audiorate", "gstreamer1.0-plugins-base"},
-                           {"rtpopusdepay", "gstreamer1.0-plugins-good"}};
-  if (format == RecordFormat::Wav) {
-    all.push_back({"wavenc", "gstreamer1.0-plugins-good"});
-  } else {
-    all.push_back({"lamemp3enc", "gstreamer1.0-plugins-good"});
-    all.push_back({"id3v2mux", "gstreamer1.0-plugins-good"});
-  }
-  return all;
-}
-
-const char* RecordBranch::extension(RecordFormat format) {
-  return format == RecordFormat::Wav ? "wav" : "mp3";
-}
-
-RecordBranch::RecordBranch(GstBin* parent, GstPad* pad, const BranchSettings& settings)
-    : settings_(settings), parent_(parent), demux_pad_(ref_object(pad)) {
+RecordBranch::RecordBranch(GstBin* parent, GstPad* pad, const BranchContext& context,
+                           SpeakerLogPtr log, std::int64_t offset, unsigned part)
+    : RecordOutput(parent,
+                   std::string("speaker_") + GST_PAD_NAME(pad) +
+                       (part > 1 ? "_" + std::to_string(part) : std::string()),
+                   context.settings, offset, part),
+      context_(context),
+      log_(std::move(log)),
+      demux_pad_(ref_object(pad)) {
+  gst_segment_init(&segment_, GST_FORMAT_UNDEFINED);
   g_object_get(pad, "ssrc", &ssrc_, nullptr);
   if (CapsPtr caps(gst_pad_get_current_caps(pad)); caps) {
     raw_ = gst_structure_has_name(gst_caps_get_structure(caps.get(), 0), "audio/x-raw");
   }
-  const std::string name = std::string("speaker_") + GST_PAD_NAME(pad);
-  bin_.reset(GST_ELEMENT(gst_object_ref_sink(gst_bin_new(name.c_str()))));
-  // Not a sink in the eyes of the parent: only the permanent sink decides when the whole has ended.
-  gst_bin_set_suppressed_flags(GST_BIN(bin_.get()), GST_ELEMENT_FLAG_SINK);
-  gst_element_set_locked_state(bin_.get(), TRUE);
+  if (context_.mix) {
+    mix_id_ = context_.mix->open(user_id());
+  }
 
-  queue_ = make("queue");
+  queue_ = gst_element_factory_make("queue", nullptr);
   g_object_set(queue_, "max-size-time", G_GUINT64_CONSTANT(0), "max-size-bytes", 0U,
-               "max-size-buffers", settings_.live ? 0U : queue_buffers, nullptr);
+               "max-size-buffers", settings_->live ? 0U : queue_buffers, nullptr);
   gst_bin_add(GST_BIN(bin_.get()), queue_);
   ObjectPtr<GstPad> in(gst_element_get_static_pad(queue_, "sink"));
   ObjectPtr<GstPad> out(gst_element_get_static_pad(queue_, "src"));
@@ -76,14 +71,24 @@ RecordBranch::RecordBranch(GstBin* parent, GstPad* pad, const BranchSettings& se
   gst_pad_link(pad, ghost.get());
 }
 
-RecordBranch::~RecordBranch() {
-  close(false);
+void RecordBranch::detach() {
+  ObjectPtr<GstPad> ghost(gst_element_get_static_pad(bin_.get(), "sink"));
+  gst_pad_unlink(demux_pad_.get(), ghost.get());
+  if (context_.mix) {
+    context_.mix->close(mix_id_);
+  }
 }
 
 guint64 RecordBranch::user_id() const {
   guint64 id = 0;
   g_object_get(demux_pad_.get(), "user-id", &id, nullptr);
   return id;
+}
+
+std::string RecordBranch::name() const {
+  const GCharPtr name(
+      gst_discord_ssrc_demux_pad_dup_name(GST_DISCORD_SSRC_DEMUX_PAD(demux_pad_.get())));
+  return name ? name.get() : "";
 }
 
 std::string RecordBranch::who() const {
@@ -94,90 +99,61 @@ std::string RecordBranch::who() const {
 std::string RecordBranch::stem() const {
   const guint64 id = user_id();
   std::string stem = std::to_string(id != 0 ? id : ssrc_);
-  const GCharPtr name(
-      gst_discord_ssrc_demux_pad_dup_name(GST_DISCORD_SSRC_DEMUX_PAD(demux_pad_.get())));
-  if (name) {
-    if (const std::string safe = safe_name(name.get()); !safe.empty()) {
-      stem += "-" + safe;
-    }
+  if (const std::string safe = safe_name(name()); !safe.empty()) {
+    stem += "-" + safe;
   }
   return stem;
 }
 
-std::optional<std::string> RecordBranch::build(const RecordFolder& folder) {
-  Result<RecordFile, std::string> file =
-      RecordFile::create(folder, stem(), extension(settings_.format));
-  if (!file.ok()) {
-    return file.error();
-  }
-  const int fd = file->fd();
-  {
-    Lock lock(mutex_);
-    file_.emplace(std::move(file).value());
-  }
+std::int64_t RecordBranch::begin() const {
+  return settings_->from_first && first_ >= 0 ? first_.load() : offset_;
+}
 
-  std::vector<GstElement*> chain;
-  GstElement* decoder = nullptr;
-  if (!raw_) {
-    chain.push_back(make("rtpopusdepay"));
-    decoder = make("opusdec");
-    if (decoder != nullptr) {
-      g_object_set(decoder, "plc", TRUE, nullptr);
-    }
-    chain.push_back(decoder);
-  }
-  GstElement* rate = make("audiorate");
-  if (rate != nullptr) {
-    g_object_set(rate, "tolerance", G_GUINT64_CONSTANT(0), "skip-to-first", FALSE, nullptr);
-  }
-  chain.push_back(rate);
-  if (settings_.format == RecordFormat::Wav) {
-    chain.push_back(make("wavenc"));
-  } else {
-    GstElement* encoder = make("lamemp3enc");
-    if (encoder != nullptr) {
-      gst_util_set_object_arg(G_OBJECT(encoder), "target", "bitrate");
-      g_object_set(encoder, "cbr", TRUE, "bitrate", static_cast<gint>(settings_.bitrate), nullptr);
-    }
-    chain.push_back(encoder);
-    chain.push_back(make("id3v2mux"));
-  }
-  GstElement* sink = make("fdsink");
-  if (sink != nullptr) {
-    g_object_set(sink, "fd", fd, "sync", FALSE, "async", FALSE, nullptr);
-  }
-  chain.push_back(sink);
+std::uint64_t RecordBranch::samples() const {
+  return fill_ ? gst_discord_opus_fill_get_samples(GST_DISCORD_OPUS_FILL(fill_.get()))
+               : samples_.load();
+}
 
-  bool complete = true;
-  for (GstElement* e : chain) {
-    if (e != nullptr) {
-      gst_bin_add(GST_BIN(bin_.get()), e);
-    }
-    complete = complete && e != nullptr;
-  }
-  if (!complete) {
-    return "A GStreamer element for this format is missing; install gstreamer1.0-plugins-base and "
-           "gstreamer1.0-plugins-good.";
-  }
-  // audiorate's own count of what it put out leaves buffers out.
-  ObjectPtr<GstPad> samples(gst_element_get_static_pad(rate, "src"));
-  gst_pad_add_probe(samples.get(), GST_PAD_PROBE_TYPE_BUFFER, on_samples, this, nullptr);
-  if (decoder != nullptr) {
-    ObjectPtr<GstPad> in(gst_element_get_static_pad(decoder, "sink"));
-    gst_pad_add_probe(in.get(), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_decoder_input, decoder,
-                      nullptr);
-  }
-  // From the sink upwards, so that nothing runs into an element that is not ready.
-  for (std::size_t i = chain.size(); i-- > 0;) {
-    if (i + 1 < chain.size() && !gst_element_link(chain[i], chain[i + 1])) {
-      return std::string("The elements of the branch cannot be linked.");
-    }
-    if (!gst_element_sync_state_with_parent(chain[i])) {
-      return std::string("An element of the branch does not start.");
+std::optional<std::string> RecordBranch::build(const RecordFolder& folder,
+                                               std::function<void()> failed) {
+  const bool to_file = settings_->layout != Layout::Mix;
+  const bool passes = to_file && settings_->format == Format::ogg;
+  if (to_file) {
+    const guint64 id = user_id();
+    const record::TrackTags tags{name(), id != 0 ? std::to_string(id) : std::string(), ""};
+    if (auto problem = open_file(folder, stem(), tags)) {
+      return problem;
     }
   }
-  if (!gst_element_link(queue_, chain.front())) {
-    return std::string("The elements of the branch cannot be linked.");
+  Chain chain(GST_BIN(bin_.get()));
+  chain.branch_off(queue_);
+  GstElement* split = nullptr;
+  if (passes) {
+    split = context_.mix ? chain.add("tee") : queue_;
+    auto* fill = GST_ELEMENT(g_object_new(GST_TYPE_DISCORD_OPUS_FILL, nullptr));
+    gst_discord_opus_fill_set_from_first(GST_DISCORD_OPUS_FILL(fill), settings_->from_first);
+    chain.add(fill);
+    fill_ = ref_object(fill);
+    chain.add(make_oggmux());
+    chain.add(make_track_sink(writer(), failed));
+    chain.branch_off(split);
+  }
+  if (!passes || context_.mix) {
+    GstElement* rate = add_samples(chain, raw_, settings_->from_first);
+    if (rate != nullptr) {
+      // audiorate's own count of what it put out leaves buffers out.
+      ObjectPtr<GstPad> samples(gst_element_get_static_pad(rate, "src"));
+      gst_pad_add_probe(samples.get(), GST_PAD_PROBE_TYPE_BUFFER, on_samples, this, nullptr);
+    }
+    if (!passes && to_file) {
+      add_encoder(chain, settings_->format, settings_->encoder.get(),
+                  make_track_sink(writer(), failed));
+    } else if (GstElement* end = chain.add("fakesink")) {
+      g_object_set(end, "sync", FALSE, "async", FALSE, nullptr);
+    }
+  }
+  if (auto problem = chain.start()) {
+    return problem;
   }
   ObjectPtr<GstPad> out(gst_element_get_static_pad(queue_, "src"));
   gst_pad_remove_probe(out.get(), hold_id_);
@@ -185,52 +161,22 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder) {
   return std::nullopt;
 }
 
-void RecordBranch::close(bool complete) {
-  if (closed_.exchange(true)) {
-    return;
-  }
-  given_up_ = true;
-  gst_element_set_state(bin_.get(), GST_STATE_NULL);
-  ObjectPtr<GstPad> ghost(gst_element_get_static_pad(bin_.get(), "sink"));
-  gst_pad_unlink(demux_pad_.get(), ghost.get());
-  gst_bin_remove(parent_, bin_.get());
-  Lock lock(mutex_);
-  if (file_) {
-    // wavenc counts in 32 bits, so past 4 GiB its last word on the size is wrong too.
-    if (settings_.format == RecordFormat::Wav && (!complete || file_->size() > 0xffffffffu)) {
-      file_->refresh_wav_header();
-    }
-    kept_ = file_->size() > 0;
-    if (!kept_) {
-      file_->remove();  // nothing of this speaker could be decoded
+GstPadProbeReturn RecordBranch::on_samples(GstPad*, GstPadProbeInfo* info, gpointer data) {
+  auto* self = static_cast<RecordBranch*>(data);
+  GstBuffer* buffer = GST_PAD_PROBE_INFO_BUFFER(info);
+  const gsize samples = gst_buffer_get_size(buffer) / 4;
+  self->samples_ += samples;
+  if (self->context_.mix && GST_BUFFER_PTS_IS_VALID(buffer)) {
+    const MappedBuffer map(buffer, GST_MAP_READ);
+    if (map) {
+      const auto from = static_cast<std::int64_t>(GST_BUFFER_PTS(buffer)) -
+                        static_cast<std::int64_t>(self->origin_.load());
+      self->context_.mix->samples(self->mix_id_,
+                                  self->offset_ + media::samples_from_duration(Duration(from)),
+                                  {reinterpret_cast<const std::int16_t*>(map.data()), 2 * samples},
+                                  self->context_.newest->load());
     }
   }
-}
-
-std::string RecordBranch::path() const {
-  Lock lock(mutex_);
-  return file_ ? file_->path() : std::string();
-}
-
-std::uint64_t RecordBranch::bytes() const {
-  Lock lock(mutex_);
-  return file_ ? file_->size() : 0;
-}
-
-void RecordBranch::refresh_header() const {
-  Lock lock(mutex_);
-  if (file_ && !ending_ && settings_.format == RecordFormat::Wav) {
-    file_->refresh_wav_header();
-  }
-}
-
-GstClockTime RecordBranch::duration() const {
-  return gst_util_uint64_scale(samples_, GST_SECOND, 48000);
-}
-
-GstPadProbeReturn RecordBranch::on_samples(GstPad*, GstPadProbeInfo* info, gpointer self) {
-  static_cast<RecordBranch*>(self)->samples_ +=
-      gst_buffer_get_size(GST_PAD_PROBE_INFO_BUFFER(info)) / 4;
   return GST_PAD_PROBE_OK;
 }
 
@@ -240,38 +186,112 @@ bool RecordBranch::queue_full() const {
   return level >= queue_buffers;
 }
 
+std::int64_t RecordBranch::session_sample(GstClockTime pts) const {
+  const guint64 running = segment_.format == GST_FORMAT_TIME
+                              ? gst_segment_to_running_time(&segment_, GST_FORMAT_TIME, pts)
+                              : GST_CLOCK_TIME_NONE;
+  return GST_CLOCK_TIME_IS_VALID(running)
+             ? media::samples_from_duration(Duration(static_cast<std::int64_t>(running) -
+                                                     static_cast<std::int64_t>(settings_->zero)))
+             : 0;
+}
+
+void RecordBranch::reached(std::int64_t sample) {
+  std::int64_t before = *context_.newest;
+  while (before < sample && !context_.newest->compare_exchange_weak(before, sample)) {
+  }
+}
+
+void RecordBranch::note(GstBuffer* buffer) {
+  const auto* meta = gst_buffer_get_discord_speaker_meta(buffer);
+  const bool silence = says_nothing(buffer, raw_, meta);
+  counts_.silence += silence ? 1 : 0;
+  if (meta != nullptr && (meta->user_id != known_user_ || meta->ssrc != known_ssrc_)) {
+    known_user_ = meta->user_id;
+    known_ssrc_ = meta->ssrc;
+    log_->identify(meta->user_id, meta->ssrc, name());
+    if (context_.mix) {
+      context_.mix->identify(mix_id_, meta->user_id);
+    }
+  }
+  if (!GST_BUFFER_PTS_IS_VALID(buffer)) {
+    return;
+  }
+  const std::int64_t begin = session_sample(GST_BUFFER_PTS(buffer));
+  GstClockTime length = GST_BUFFER_DURATION(buffer);
+  if (!GST_CLOCK_TIME_IS_VALID(length)) {
+    length = 20 * GST_MSECOND;
+  }
+  const std::int64_t end = session_sample(GST_BUFFER_PTS(buffer) + length);
+  if (first_ < 0) {
+    first_ = begin;
+  }
+  reached(end);
+  const auto kind = meta != nullptr ? meta->kind : GST_DISCORD_FRAME_AUDIO;
+  if (kind == GST_DISCORD_FRAME_FEC || kind == GST_DISCORD_FRAME_PLC) {
+    (kind == GST_DISCORD_FRAME_FEC ? counts_.recovered : counts_.concealed)++;
+    log_->loss(begin, end);
+  } else {
+    log_->packet(begin, end, silence);
+  }
+}
+
+void RecordBranch::note_loss(const GstStructure* lost) {
+  counts_.lost++;
+  guint64 at = 0;
+  guint64 duration = 0;
+  if (gst_structure_get_uint64(lost, "timestamp", &at) &&
+      gst_structure_get_uint64(lost, "duration", &duration)) {
+    log_->loss(session_sample(at), session_sample(at + duration));
+  }
+}
+
 GstPadProbeReturn RecordBranch::on_input(GstPad*, GstPadProbeInfo* info, gpointer self) {
   return static_cast<RecordBranch*>(self)->filter(info);
 }
 
+GstPadProbeReturn RecordBranch::filter_event(GstPadProbeInfo* info) {
+  GstEvent* event = GST_PAD_PROBE_INFO_EVENT(info);
+  if (GST_EVENT_TYPE(event) == GST_EVENT_GAP) {
+    counts_.gaps++;
+    GstClockTime at = 0;
+    GstClockTime length = 0;
+    gst_event_parse_gap(event, &at, &length);
+    reached(session_sample(at + (GST_CLOCK_TIME_IS_VALID(length) ? length : 0)));
+    // The queue bounds buffers, not events; a gap nobody announced is filled all the same.
+    return settings_->live && queue_full() ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK;
+  }
+  if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT) {
+    info->data = from_zero(event);
+  } else if (GST_EVENT_TYPE(event) == GST_EVENT_TAG) {
+    log_->identify(0, ssrc_, name());
+    info->data = with_user(event);
+  } else if (gst_event_has_name(event, "GstRTPPacketLost")) {
+    note_loss(gst_event_get_structure(event));
+  }
+  return GST_PAD_PROBE_OK;
+}
+
 GstPadProbeReturn RecordBranch::filter(GstPadProbeInfo* info) {
   if ((info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) != 0) {
-    GstEvent* event = GST_PAD_PROBE_INFO_EVENT(info);
-    if (GST_EVENT_TYPE(event) == GST_EVENT_GAP) {
-      counts_.gaps++;
-      // The queue bounds buffers, not events; audiorate makes up for a gap nobody announced.
-      return settings_.live && queue_full() ? GST_PAD_PROBE_DROP : GST_PAD_PROBE_OK;
-    }
-    if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT) {
-      info->data = from_zero(event);
-    } else if (GST_EVENT_TYPE(event) == GST_EVENT_EOS) {
-      // From here on wavenc writes the end of the file, which is not all samples.
-      Lock lock(mutex_);
-      ending_ = true;
-    } else if (gst_event_has_name(event, "GstRTPPacketLost")) {
-      counts_.lost++;
-    }
-    return GST_PAD_PROBE_OK;
+    return filter_event(info);
   }
-  const guint64 n = (info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST) != 0
-                        ? gst_buffer_list_length(GST_PAD_PROBE_INFO_BUFFER_LIST(info))
-                        : 1;
+  guint64 n = 1;
+  if ((info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST) != 0) {
+    GstBufferList* list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
+    n = gst_buffer_list_length(list);
+    for (guint i = 0; i < n; i++) {
+      note(gst_buffer_list_get(list, i));
+    }
+  } else {
+    note(GST_PAD_PROBE_INFO_BUFFER(info));
+  }
   counts_.buffers += n;
-  if (given_up_) {
+  if (given_up()) {
     counts_.dropped += n;
     return GST_PAD_PROBE_DROP;
   }
-  if (settings_.live && queue_full()) {
+  if (settings_->live && queue_full()) {
     counts_.dropped += n;
     if (!std::exchange(warned_full_, true)) {
       GST_ELEMENT_WARNING(parent_, RESOURCE, WRITE,
@@ -285,14 +305,17 @@ GstPadProbeReturn RecordBranch::filter(GstPadProbeInfo* info) {
   return GST_PAD_PROBE_OK;
 }
 
-// The segment cut so that it starts at zero: audiorate fills every track from there.
-GstEvent* RecordBranch::from_zero(GstEvent* event) const {
-  GstSegment segment;
-  gst_event_copy_segment(event, &segment);
+// The segment cut so that it starts where the file does: the track is filled from there.
+GstEvent* RecordBranch::from_zero(GstEvent* event) {
+  gst_event_copy_segment(event, &segment_);
+  GstSegment segment = segment_;
+  const GstClockTime zero =
+      settings_->zero + static_cast<GstClockTime>(media::duration_from_samples(offset_).count());
   const guint64 position =
       segment.format == GST_FORMAT_TIME
-          ? gst_segment_position_from_running_time(&segment, GST_FORMAT_TIME, settings_.zero)
+          ? gst_segment_position_from_running_time(&segment, GST_FORMAT_TIME, zero)
           : GST_CLOCK_TIME_NONE;
+  origin_ = position != GST_CLOCK_TIME_NONE ? position : segment.start;
   if (position == GST_CLOCK_TIME_NONE || position <= segment.start) {
     return event;
   }
@@ -306,24 +329,19 @@ GstEvent* RecordBranch::from_zero(GstEvent* event) const {
   return cut;
 }
 
-// Deliberate silence goes around the decoder: GstAudioDecoder 1.22 conceals every GAP, whatever its
-// flags say, and conceals an hour with one 120 ms frame. Same streaming thread, so the order holds.
-GstPadProbeReturn RecordBranch::on_decoder_input(GstPad*, GstPadProbeInfo* info, gpointer dec) {
-  GstEvent* event = GST_PAD_PROBE_INFO_EVENT(info);
-  if (GST_EVENT_TYPE(event) != GST_EVENT_GAP) {
-    return GST_PAD_PROBE_OK;
+// Formats know no tag for a Discord user: the id goes into the comment.
+GstEvent* RecordBranch::with_user(GstEvent* event) const {
+  const guint64 id = user_id();
+  if (id == 0) {
+    return event;
   }
-  GstGapFlags flags = static_cast<GstGapFlags>(0);
-  gst_event_parse_gap_flags(event, &flags);
-  if ((flags & GST_GAP_FLAG_MISSING_DATA) != 0) {
-    return GST_PAD_PROBE_OK;
-  }
-  ObjectPtr<GstPad> out(gst_element_get_static_pad(GST_ELEMENT(dec), "src"));
-  // Before the first decoded frame there is nothing to continue: audiorate fills from the start.
-  if (gst_pad_has_current_caps(out.get())) {
-    gst_pad_push_event(out.get(), gst_event_ref(event));
-  }
-  return GST_PAD_PROBE_DROP;
+  GstTagList* tags = nullptr;
+  gst_event_parse_tag(event, &tags);
+  GstTagList* more = gst_tag_list_copy(tags);
+  gst_tag_list_add(more, GST_TAG_MERGE_REPLACE, GST_TAG_COMMENT,
+                   ("Discord user " + std::to_string(id)).c_str(), nullptr);
+  gst_event_unref(event);
+  return gst_event_new_tag(more);
 }
 
 }  // namespace discord

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elements/recordfile.hpp"
 
 #include "elements/recordname.hpp"
@@ -6,10 +7,7 @@
 #include <glib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstring>
 
 namespace discord {
 
@@ -35,13 +33,6 @@ int make_folders(const std::string& path) {
     if (slash == std::string::npos) {
       return 0;
     }
-  }
-}
-
-void store_le32(unsigned char* at, std::uint64_t value) {
-  const auto v = static_cast<std::uint32_t>(std::min<std::uint64_t>(value, 0xffffffffu));
-  for (int i = 0; i < 4; i++) {
-    at[i] = static_cast<unsigned char>(v >> (8 * i));
   }
 }
 
@@ -89,6 +80,11 @@ Result<RecordFolder, std::string> make_record_folder(const RecordFolder& parent,
                  "."};
 }
 
+bool folder_is_gone(const RecordFolder& folder) {
+  struct stat info;
+  return fstat(folder.fd.get(), &info) != 0 || info.st_nlink == 0;
+}
+
 void remove_if_empty(const RecordFolder& folder) {
   rmdir(folder.path.c_str());  // refuses a folder with something in it
 }
@@ -125,22 +121,9 @@ std::uint64_t RecordFile::size() const {
   return fstat(fd_.get(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
 
-bool RecordFile::refresh_wav_header() const {
-  // RIFF size "WAVE" | "fmt " 16 ... | "data" size: what wavenc writes for 16 bit and two channels.
-  constexpr std::size_t header_size = 44;
-  std::array<unsigned char, header_size> header;
-  const std::uint64_t length = size();
-  if (length < header_size ||
-      pread(fd_.get(), header.data(), header_size, 0) != static_cast<ssize_t>(header_size) ||
-      std::memcmp(header.data(), "RIFF", 4) != 0 ||
-      std::memcmp(header.data() + 8, "WAVEfmt ", 8) != 0 ||
-      std::memcmp(header.data() + 36, "data", 4) != 0) {
-    return false;
-  }
-  store_le32(header.data() + 4, length - 8);
-  store_le32(header.data() + 40, length - header_size);
-  return pwrite(fd_.get(), header.data() + 4, 4, 4) == 4 &&
-         pwrite(fd_.get(), header.data() + 40, 4, 40) == 4;
+bool RecordFile::deleted() const {
+  struct stat info;
+  return fstat(fd_.get(), &info) == 0 && info.st_nlink == 0;
 }
 
 void RecordFile::remove() {

@@ -42,6 +42,9 @@ Result<RecordFolder, std::string> open_record_folder(const std::string& path);
 Result<RecordFolder, std::string> make_record_folder(const RecordFolder& parent,
                                                      std::string_view name);
 
+// Whether somebody has taken the folder away meanwhile.
+bool folder_is_gone(const RecordFolder& folder);
+
 // Takes the folder away again when nothing is in it.
 void remove_if_empty(const RecordFolder& folder);
 
@@ -61,10 +64,8 @@ class RecordFile {
   // Bytes in the file, 0 when that cannot be found out.
   std::uint64_t size() const;
 
-  // Makes the sizes in the header of a WAV file agree with its length, so that it plays whatever
-  // happens next. Leaves anything that is not the header wavenc writes alone; moves no file
-  // position. Past 4 GiB the sizes say "to the end of the file". False when it was not written.
-  bool refresh_wav_header() const;
+  // Whether somebody has taken the file away; what is written goes nowhere then.
+  bool deleted() const;
 
   // Takes the file away again: nothing was recorded.
   void remove();

@@ -1,8 +1,10 @@
-// One recording of discordrecordsink: its folder, its branches, and the thread that opens and
-// closes their files.
+// One recording of discordrecordsink: its folder, its files, and the thread that opens and closes
+// them.
 #pragma once
 
 #include "base/mutex.hpp"
+#include "discord/call_state.hpp"
+#include "discord/gstdiscordsession.h"
 #include "elements/journaltap.hpp"
 #include "elements/recordbranch.hpp"
 #include "elements/recordfile.hpp"
@@ -10,6 +12,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,9 +24,14 @@ namespace discord {
 struct RecordSettings {
   std::string location;
   bool flat = false;
-  RecordFormat format = RecordFormat::Wav;
+  bool matroska = false;  // one file, made of the journal; `format` and `layout` do not matter then
+  Format format = Format::wav;
+  Layout layout = Layout::Tracks;
+  bool from_first = false;
   guint bitrate = 128;
   bool journal = false;
+  std::uint64_t riff_limit = record::default_riff_limit;
+  DiskPtr disk = std::make_shared<Disk>();
 };
 
 class Recording {
@@ -36,8 +44,9 @@ class Recording {
 
   // Whether a recording with these settings can be made; otherwise an error is on the bus.
   bool possible(const RecordSettings& settings) const;
-  // Makes the folder and starts the thread. False with an error on the bus.
-  bool start(const RecordSettings& settings) EXCLUDES(mutex_);
+  // Makes the folder and starts the thread. `encoder`: the element whose settings every encoder
+  // gets, or none. False with an error on the bus.
+  bool start(const RecordSettings& settings, GstElement* encoder) EXCLUDES(mutex_);
   // The running time at which the pipeline began to play: time zero of a live recording.
   void played(GstClockTime running_time) EXCLUDES(mutex_);
   // Completes the files when the state goes down without EOS. The streaming thread may still push.
@@ -48,33 +57,56 @@ class Recording {
   // Streaming thread: the demux has a new pad; the stream has ended.
   void add_speaker(GstPad* pad) EXCLUDES(mutex_);
   void stream_ended(guint32 seqnum) EXCLUDES(mutex_);
-  // Any thread: notes this moment in the journal.
-  void mark(const std::string& label) EXCLUDES(mutex_);
   // Takes a message of a branch, which fails or ends alone. False: it concerns the whole and is
   // still the caller's.
   bool take_message(GstMessage* message) EXCLUDES(mutex_);
+
+  // From any thread; before the start they wait for it.
+  void mark(const std::string& label) EXCLUDES(mutex_);
+  void set_gain(guint64 user, double gain) EXCLUDES(mutex_);
 
   GstStructure* stats() const EXCLUDES(mutex_);
 
  private:
   using BranchPtr = std::shared_ptr<RecordBranch>;
+  // A track that waits for the disk to take files again.
+  struct Waiting {
+    ObjectPtr<GstPad> pad;  // none: the mix
+    SpeakerLogPtr log;
+    unsigned part;
+  };
 
   static gpointer manager_main(gpointer self);
   void manage() EXCLUDES(mutex_);
+  void tick() EXCLUDES(mutex_);
   void post_job(std::function<void()> job) EXCLUDES(mutex_);
-  void build_branch(const BranchPtr& branch) EXCLUDES(mutex_);
-  void close_branch(const BranchPtr& branch, bool complete) EXCLUDES(mutex_);
+  void build(const OutputPtr& output) EXCLUDES(mutex_);
+  void close(const OutputPtr& output) EXCLUDES(mutex_);
   void end_when_done() EXCLUDES(mutex_);
-  bool start_journal(const RecordSettings& settings);
+  void file_failed(const OutputPtr& output) EXCLUDES(mutex_);
+  void interrupt(const OutputPtr& output, const std::string& reason) EXCLUDES(mutex_);
+  void resume() EXCLUDES(mutex_);
+  bool folder_there() EXCLUDES(mutex_);
+  void start_mix(unsigned part, std::int64_t offset) EXCLUDES(mutex_);
+  void write_record(bool complete) EXCLUDES(mutex_);
+  void begin_record() EXCLUDES(mutex_);
+  bool start_journal() EXCLUDES(mutex_);
   void finish_journal() EXCLUDES(mutex_);
   void cook(const std::string& journal) EXCLUDES(mutex_);
-  const BranchSettings& common_settings() EXCLUDES(mutex_);
-  BranchSettings decide_settings() const EXCLUDES(mutex_);
-  BranchPtr branch_of(GstObject* object) const EXCLUDES(mutex_);
-  void contain(const BranchPtr& branch, GstMessage* message) EXCLUDES(mutex_);
-  void warn(const RecordBranch& branch, const GError* cause, const std::string& reason,
-            const gchar* debug) const;
-  void post_file_message(const RecordBranch& branch) const;
+  std::shared_ptr<JournalTap> journal() const EXCLUDES(mutex_);
+  void on_news(const CallNews& news) EXCLUDES(mutex_);
+  std::int64_t now() const EXCLUDES(mutex_);
+  std::shared_ptr<const BranchContext> context() const EXCLUDES(mutex_);
+  void note_file(const OutputPtr& output, bool complete);
+  OutputSettingsPtr decide_settings() const EXCLUDES(mutex_);
+  std::shared_ptr<const BranchContext> common_context() EXCLUDES(mutex_);
+  OutputPtr output_of(GstObject* object) const EXCLUDES(mutex_);
+  void contain(const OutputPtr& output, GstMessage* message) EXCLUDES(mutex_);
+  bool others_go_on(const OutputPtr& output) const EXCLUDES(mutex_);
+  void warn(const std::string& text, const GError* cause, const gchar* debug) const;
+  void warn_stopped(const RecordOutput& output, const GError* cause, const std::string& reason,
+                    const gchar* debug, bool others) const;
+  void post_file_message(const OutputPtr& output) const;
 
   GstBin* const bin_;
   GstElement* const demux_;
@@ -82,26 +114,40 @@ class Recording {
 
   mutable Mutex mutex_;
   std::condition_variable changed_;
-  std::vector<BranchPtr> branches_ GUARDED_BY(mutex_);
+  std::vector<OutputPtr> outputs_ GUARDED_BY(mutex_);
+  std::vector<Waiting> waiting_ GUARDED_BY(mutex_);
   std::deque<std::function<void()>> jobs_ GUARDED_BY(mutex_);
   bool quit_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::optional<guint32> eos_seqnum_ GUARDED_BY(mutex_);
+  bool mix_ended_ GUARDED_BY(mutex_) = false;
   bool eos_sent_ GUARDED_BY(mutex_) = false;
   GstClockTime played_at_ GUARDED_BY(mutex_) = GST_CLOCK_TIME_NONE;
   guint files_ GUARDED_BY(mutex_) = 0;
   guint failed_ GUARDED_BY(mutex_) = 0;
-  GstClockTime longest_ GUARDED_BY(mutex_) = 0;  // of the tracks that are complete
+  GstClockTime longest_ GUARDED_BY(mutex_) = 0;  // where the last of the complete files ends
+  bool waited_for_space_ GUARDED_BY(mutex_) = false;
+  std::map<guint64, double> gains_ GUARDED_BY(mutex_);
+  std::vector<std::string> early_marks_ GUARDED_BY(mutex_);
+  bool started_ GUARDED_BY(mutex_) = false;
+  std::shared_ptr<JournalTap> journal_ GUARDED_BY(mutex_);
+  // What the first packet decided for all; none before.
+  std::shared_ptr<const BranchContext> context_ GUARDED_BY(mutex_);
 
   // Written while nothing streams.
   RecordSettings settings_;
-  RecordFolder folder_;
+  ObjectPtr<GstElement> encoder_;
   GThread* manager_ = nullptr;
+  GObjectPtr<GstDiscordSession> session_;
+  std::uint64_t news_id_ = 0;
+  std::string started_at_;
+  std::string folder_name_;
 
-  // Streaming thread only: what the first speaker decided for all.
-  std::optional<BranchSettings> branch_settings_;
-
-  std::shared_ptr<JournalTap> journal_ GUARDED_BY(mutex_);
+  // The manager's.
+  RecordFolder folder_;
+  SessionRecord record_;
+  bool record_begun_ = false;
+  std::int64_t record_length_ = -1;
 };
 
 }  // namespace discord

@@ -21,8 +21,10 @@ namespace {
 // only when the packet behind it is due, and its concealment must find its place still free.
 constexpr GstClockTime gap_margin = 200 * GST_MSECOND;
 // Tracks end on a multiple of this, the shortest Opus frame, which is a whole number of samples.
-constexpr std::size_t max_names = 5000;
 constexpr GstClockTime end_grid = 2500 * GST_USECOND;
+
+// More users than a voice channel ever sees.
+constexpr std::size_t max_names = 10000;
 
 GstClockTime add_duration(GstClockTime t, GstClockTime duration) {
   return duration > GST_CLOCK_TIME_NONE - 1 - t ? GST_CLOCK_TIME_NONE - 1 : t + duration;
@@ -114,6 +116,8 @@ CapsPtr SpeakerPads::out_caps() const {
   CapsPtr caps(gst_caps_copy(caps_.get()));
   if (raw_) {
     gst_caps_set_features(caps.get(), 0, nullptr);  // none means plain system memory
+    // flacenc and lamemp3enc take two channels only when told which.
+    gst_caps_set_simple(caps.get(), "channel-mask", GST_TYPE_BITMASK, guint64{3}, nullptr);
   } else {
     gst_structure_remove_field(gst_caps_get_structure(caps.get(), 0), "ssrc");
   }

@@ -107,6 +107,7 @@ void VoiceLink::on_action(const voice::Action& action) {
           },
           [this](const voice::ForgetAll& a) {
             others_.clear();
+            call_.forget_news();
             call_.update([&](CallSnapshot& call) {
               const auto names = call.names;
               call = CallSnapshot();
@@ -116,11 +117,13 @@ void VoiceLink::on_action(const voice::Action& action) {
           },
           [this](const voice::UserJoined& a) {
             others_.insert(a.user);
+            call_.tell({CallNews::What::joined, a.user, 0, 0, {}});
             tell(gst_structure_new("discord-user-joined", "user-id", G_TYPE_UINT64, a.user,
                                    nullptr));
           },
           [this](const voice::UserLeft& a) {
             others_.erase(a.user);
+            call_.tell({CallNews::What::left, a.user, 0, 0, {}});
             tell(gst_structure_new("discord-user-left", "user-id", G_TYPE_UINT64, a.user, nullptr));
           },
           [this](const voice::UserInfo& a) {
@@ -266,6 +269,8 @@ void publish_name(GstElement* element, CallState& call, guint64 user, const User
 }
 
 void VoiceLink::encryption_changed(const voice::EncryptionChanged& change) {
+  call_.tell({CallNews::What::encryption, 0, change.version,
+              static_cast<std::uint64_t>(change.epoch), change.privacy_code});
   GstStructure* structure =
       gst_structure_new("discord-e2ee", "version", G_TYPE_INT, change.version, "epoch",
                         G_TYPE_UINT64, static_cast<guint64>(change.epoch), "privacy-code",

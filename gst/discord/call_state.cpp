@@ -36,6 +36,44 @@ void CallState::on_undecryptable(std::function<void(std::uint64_t)> handler) {
   undecryptable_ = std::move(handler);
 }
 
+void CallState::tell(const CallNews& news) {
+  Lock lock(listeners_mutex_);
+  if (news.what == CallNews::What::joined) {
+    present_.insert(news.user);
+  } else if (news.what == CallNews::What::left) {
+    present_.erase(news.user);
+  } else {
+    encryption_ = news;
+  }
+  for (const auto& [id, listener] : news_listeners_) {
+    listener(news);
+  }
+}
+
+void CallState::forget_news() {
+  Lock lock(listeners_mutex_);
+  present_.clear();
+  encryption_.reset();
+}
+
+std::uint64_t CallState::add_news_listener(std::function<void(const CallNews&)> listener) {
+  Lock lock(listeners_mutex_);
+  for (const std::uint64_t user : present_) {
+    listener({CallNews::What::joined, user, 0, 0, {}});
+  }
+  if (encryption_) {
+    listener(*encryption_);
+  }
+  const std::uint64_t id = next_listener_++;
+  news_listeners_.emplace(id, std::move(listener));
+  return id;
+}
+
+void CallState::remove_news_listener(std::uint64_t id) {
+  Lock lock(listeners_mutex_);
+  news_listeners_.erase(id);
+}
+
 std::uint64_t CallState::add_listener(std::function<void()> listener) {
   Lock lock(listeners_mutex_);
   const std::uint64_t id = next_listener_++;

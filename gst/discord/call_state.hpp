@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace discord {
@@ -36,6 +37,16 @@ struct CallSnapshot {
   std::map<std::uint32_t, std::uint64_t> users;  // SSRC to user id
   // By user id; never null. Belongs to no connection: a move keeps it.
   std::shared_ptr<const UserNames> names = std::make_shared<UserNames>();
+};
+
+// What happens in a call and is worth writing down.
+struct CallNews {
+  enum class What { joined, left, encryption };
+  What what = What::joined;
+  std::uint64_t user = 0;  // who joined or left
+  int version = 0;         // of the end-to-end encryption, its epoch and its privacy code
+  std::uint64_t epoch = 0;
+  std::string privacy_code;
 };
 
 // The hand-over point between the control thread (writes) and any number of elements (read).
@@ -65,6 +76,19 @@ class CallState {
   }
   std::uint64_t opened() const noexcept { return opened_.load(std::memory_order_relaxed); }
   bool has_opener() const noexcept { return has_opener_.load(std::memory_order_relaxed); }
+  // For whoever keeps a record of the call. `listener` runs on the telling thread, first of all for
+  // the users who are there and the encryption as it is; it is not running any more when
+  // `remove_news_listener` returns.
+  void tell(const CallNews& news) EXCLUDES(listeners_mutex_);
+  // Nobody is there any more.
+  void forget_news() EXCLUDES(listeners_mutex_);
+  std::uint64_t add_news_listener(std::function<void(const CallNews&)> listener)
+      EXCLUDES(listeners_mutex_);
+  void remove_news_listener(std::uint64_t id) EXCLUDES(listeners_mutex_);
+
+  // The channel of the call, 0 where it is not known; for names.
+  void set_channel(std::uint64_t channel) noexcept { channel_ = channel; }
+  std::uint64_t channel() const noexcept { return channel_; }
 
   // `listener` runs on the publishing thread and must only wake somebody up. It is not running any
   // more when `remove_listener` returns.
@@ -80,7 +104,12 @@ class CallState {
 
   Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void()>> listeners_ GUARDED_BY(listeners_mutex_);
+  std::map<std::uint64_t, std::function<void(const CallNews&)>> news_listeners_
+      GUARDED_BY(listeners_mutex_);
+  std::set<std::uint64_t> present_ GUARDED_BY(listeners_mutex_);
+  std::optional<CallNews> encryption_ GUARDED_BY(listeners_mutex_);
   std::uint64_t next_listener_ GUARDED_BY(listeners_mutex_) = 1;
+  std::atomic<std::uint64_t> channel_{0};
   std::function<void(std::uint64_t)> undecryptable_ GUARDED_BY(listeners_mutex_);
 };
 

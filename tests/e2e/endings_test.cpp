@@ -2,6 +2,7 @@
 #include "suite.hpp"
 
 #include <fcntl.h>
+#include <filesystem>
 #include <unistd.h>
 
 namespace discord::e2e {
@@ -39,20 +40,18 @@ class Endings : public Suite {
   // failed.
   static void break_disk(const Live& live) {
     live.wait_for_packets(120);
-    const auto recorder = live.element("rec");
-    GstIterator* sinks = gst_bin_iterate_recurse(GST_BIN(recorder.get()));
-    GValue item = G_VALUE_INIT;
+    gchar* location = nullptr;
+    g_object_get(live.element("rec").get(), "location", &location, nullptr);
+    const GCharPtr folder(location);
     int fd = -1;
-    while (fd < 0 && gst_iterator_next(sinks, &item) == GST_ITERATOR_OK) {
-      auto* element = GST_ELEMENT(g_value_get_object(&item));
-      const GstElementFactory* factory = gst_element_get_factory(element);
-      if (factory != nullptr && g_str_equal(GST_OBJECT_NAME(factory), "fdsink")) {
-        g_object_get(element, "fd", &fd, nullptr);
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
+      const std::string target = std::filesystem::read_symlink(entry.path(), error).string();
+      if (target.starts_with(folder.get()) && target.ends_with(".wav")) {
+        fd = std::stoi(entry.path().filename().string());
+        break;
       }
-      g_value_reset(&item);
     }
-    g_value_unset(&item);
-    gst_iterator_free(sinks);
     if (fd >= 0) {
       const std::string same = "/proc/self/fd/" + std::to_string(fd);
       const int reading = open(same.c_str(), O_RDONLY | O_CLOEXEC);

@@ -316,7 +316,7 @@ Outcome record(CallPlan plan) {
   outcome.truth = server.truth();
   outcome.server = server.status();
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file()) {
+    if (entry.is_regular_file() && entry.path().extension() != ".json") {
       outcome.on_disk.push_back(entry.path());
     }
   }

@@ -23,7 +23,7 @@ constexpr GstClockTime frame = 20 * GST_MSECOND;
 // A tone as 20 ms stereo Opus packets.
 class Tone {
  public:
-  explicit Tone(double hz) : hz_(hz) {
+  explicit Tone(double hz, double peak = 8000) : hz_(hz), peak_(peak) {
     int error;
     encoder_ = opus_encoder_create(48000, 2, OPUS_APPLICATION_AUDIO, &error);
   }
@@ -35,7 +35,7 @@ class Tone {
     std::vector<opus_int16> pcm(960 * 2);
     for (int i = 0; i < 960; i++, at_++) {
       pcm[2 * i] = pcm[2 * i + 1] =
-          static_cast<opus_int16>(8000 * std::sin(2 * G_PI * hz_ * at_ / 48000));
+          static_cast<opus_int16>(peak_ * std::sin(2 * G_PI * hz_ * at_ / 48000));
     }
     std::vector<std::uint8_t> packet(1500);
     const int size = opus_encode(encoder_, pcm.data(), 960, packet.data(), 1500);
@@ -46,6 +46,7 @@ class Tone {
  private:
   OpusEncoder* encoder_;
   double hz_;
+  double peak_;
   int at_ = 0;
 };
 

@@ -1,4 +1,4 @@
-#include "feeder.hpp"
+#include "record_rig.hpp"
 
 #include "elements/recordfile.hpp"
 #include "elements/recordname.hpp"
@@ -17,161 +17,8 @@ namespace {
 
 using namespace discord;
 using namespace discord::test;
-namespace fs = std::filesystem;
 
-// The samples of a WAV file, left channel, after checking every size in it against the file.
-std::optional<std::vector<std::int16_t>> read_wav(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::vector<char> raw((std::istreambuf_iterator<char>(in)), {});
-  const auto* b = reinterpret_cast<const std::uint8_t*>(raw.data());
-  const auto u32 = [&](std::size_t at) {
-    return b[at] | b[at + 1] << 8 | b[at + 2] << 16 | static_cast<std::uint32_t>(b[at + 3]) << 24;
-  };
-  if (raw.size() < 44 || std::string(raw.data(), 4) != "RIFF" || u32(4) != raw.size() - 8 ||
-      std::string(raw.data() + 8, 8) != "WAVEfmt ") {
-    return std::nullopt;
-  }
-  std::size_t at = 12;
-  bool format_ok = false;
-  while (at + 8 <= raw.size()) {
-    const std::string id(raw.data() + at, 4);
-    const std::size_t size = u32(at + 4);
-    at += 8;
-    if (size > raw.size() - at) {
-      return std::nullopt;
-    }
-    if (id == "fmt ") {
-      format_ok = b[at] == 1 && b[at + 2] == 2 && u32(at + 4) == 48000 && b[at + 14] == 16;
-    } else if (id == "data") {
-      if (!format_ok || size % 4 != 0) {
-        return std::nullopt;
-      }
-      std::vector<std::int16_t> left(size / 4);
-      for (std::size_t i = 0; i < left.size(); i++) {
-        left[i] = static_cast<std::int16_t>(b[at + 4 * i] | b[at + 4 * i + 1] << 8);
-      }
-      return left;
-    }
-    at += size + size % 2;
-  }
-  return std::nullopt;
-}
-
-bool silent(const std::vector<std::int16_t>& s, std::size_t from, std::size_t to) {
-  return std::all_of(s.begin() + static_cast<long>(from), s.begin() + static_cast<long>(to),
-                     [](std::int16_t v) { return v == 0; });
-}
-
-double rms(const std::vector<std::int16_t>& s, std::size_t from, std::size_t to) {
-  double sum = 0;
-  for (std::size_t i = from; i < to; i++) {
-    sum += static_cast<double>(s[i]) * s[i];
-  }
-  return std::sqrt(sum / static_cast<double>(to - from));
-}
-
-class RecordSink : public testing::Test {
- protected:
-  void SetUp() override {
-    gchar* made = g_dir_make_tmp("discord-record-XXXXXX", nullptr);
-    base_ = made;
-    g_free(made);
-    where_ = base_ / "deep" / "recordings";
-  }
-  void TearDown() override {
-    feeder_.stop();
-    fs::remove_all(base_);
-  }
-
-  bool start() {
-    GstElement* e = feeder_.element ? feeder_.element.get()
-                                    : gst_element_factory_make("discordrecordsink", nullptr);
-    if (e == nullptr) {
-      return false;
-    }
-    if (!feeder_.element) {
-      g_object_set(e, "location", where_.c_str(), nullptr);
-      if (mp3_) {
-        gst_util_set_object_arg(G_OBJECT(e), "format", "mp3");
-      }
-      if (flat_) {
-        g_object_set(e, "flat", TRUE, nullptr);
-      }
-    }
-    return feeder_.start(e);
-  }
-
-  std::vector<fs::path> files() {
-    std::vector<fs::path> found;
-    if (fs::exists(where_)) {
-      for (const auto& entry : fs::recursive_directory_iterator(where_)) {
-        if (entry.is_regular_file()) {
-          found.push_back(entry.path());
-        }
-      }
-    }
-    std::sort(found.begin(), found.end());
-    return found;
-  }
-
-  fs::path file(const std::string& name) {
-    for (const fs::path& p : files()) {
-      if (p.filename() == name) {
-        return p;
-      }
-    }
-    return {};
-  }
-
-  bool wait_for_eos() {
-    const MessagePtr m =
-        feeder_.message(static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
-    return m && GST_MESSAGE_TYPE(m.get()) == GST_MESSAGE_EOS;
-  }
-
-  // 2 s: user 7 talks, pauses from 0.5 to 1 s, loses one packet at 1.4 s; user 9 talks 1.0 to 1.5
-  // s.
-  void two_speakers(GstClockTime offset = 0) {
-    Tone a(440);
-    Tone b(1000);
-    for (unsigned i = 0; i < 100; i++) {
-      const GstClockTime at = offset + i * frame;
-      if (i < 25 || i >= 50) {
-        const auto packet = a.next();
-        if (i == 70) {
-          feeder_.lose(100, 7, at);
-        } else {
-          EXPECT_EQ(feeder_.push(100, 7, at, packet), GST_FLOW_OK);
-        }
-      }
-      if (i >= 50 && i < 75) {
-        EXPECT_EQ(feeder_.push(200, 9, at, b.next()), GST_FLOW_OK);
-      }
-    }
-  }
-
-  void expect_two_tracks(const fs::path& first, const fs::path& second) {
-    const auto a = read_wav(first);
-    const auto b = read_wav(second);
-    ASSERT_TRUE(a) << first;
-    ASSERT_TRUE(b) << second;
-    ASSERT_EQ(a->size(), 96000u);
-    ASSERT_EQ(b->size(), 96000u);
-    EXPECT_GT(rms(*a, 960, 24000), 4000);
-    EXPECT_TRUE(silent(*a, 24000, 48000)) << "a pause is silence, not concealment";
-    EXPECT_GT(rms(*a, 48960, 96000), 4000);
-    EXPECT_GT(rms(*a, 70 * 960, 71 * 960), 1000) << "a loss is concealed";
-    EXPECT_TRUE(silent(*b, 0, 48000)) << "a late joiner is back-filled";
-    EXPECT_GT(rms(*b, 48960, 72000), 4000);
-    EXPECT_TRUE(silent(*b, 72000, 96000)) << "all tracks end together";
-  }
-
-  fs::path base_;
-  fs::path where_;
-  bool mp3_ = false;
-  bool flat_ = false;
-  Feeder feeder_;
-};
+class RecordSink : public RecorderTest {};
 
 TEST_F(RecordSink, TracksOfTwoSpeakersAreAlignedToTheSample) {
   ASSERT_TRUE(start());
@@ -266,7 +113,7 @@ TEST_F(RecordSink, ASecondRunMakesASecondFolder) {
 }
 
 TEST_F(RecordSink, FlatNeverOverwrites) {
-  flat_ = true;
+  properties_["flat"] = "true";
   for (int run = 0; run < 2; run++) {
     ASSERT_TRUE(start());
     feeder_.push(100, 7, 0);
@@ -339,7 +186,7 @@ TEST_F(RecordSink, AFileThatCannotBeCreatedIsAWarning) {
 
 TEST_F(RecordSink, RefusesAtReadyWithoutAFolder) {
   Feeder feeder;
-  EXPECT_FALSE(feeder.start(gst_element_factory_make("discordrecordsink", nullptr)));
+  EXPECT_FALSE(feeder.start(make_recorder()));
   const MessagePtr error = feeder.message(GST_MESSAGE_ERROR, 0);
   ASSERT_TRUE(error);
 }
@@ -362,7 +209,7 @@ TEST_F(RecordSink, Mp3FilesDecode) {
   if (!lame || !mpg123) {
     GTEST_SKIP() << "lamemp3enc and mpg123audiodec come with gstreamer1.0-plugins-good";
   }
-  mp3_ = true;
+  properties_["format"] = "mp3";
   ASSERT_TRUE(start());
   two_speakers();
   feeder_.eos();
@@ -446,7 +293,6 @@ TEST(RecordFile, FollowsNoLinkAndOverwritesNothing) {
   ASSERT_TRUE(file.ok());
   EXPECT_EQ(fs::path(file->path()).filename(), "7-2.wav");
   EXPECT_EQ(fs::file_size(base / "victim"), 8u);
-  EXPECT_FALSE(file->refresh_wav_header()) << "an empty file has no header to repair";
   fs::remove_all(base);
 }
 

@@ -1,7 +1,7 @@
 // A file that says it is a journal: everything in it is read, summed up, and written again without
 // its first speaker.
 #include "record/journal_summary.hpp"
-#include "record/opus_track.hpp"
+#include "record/grid_track.hpp"
 
 #include <cstdlib>
 
@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteSpan file(data, size);
   JournalReader reader(file);
   std::size_t covered = 0;
-  OpusTrack track([](std::int64_t, std::uint32_t, ByteSpan) {});
+  GridTrack track([](std::int64_t, std::uint32_t, ByteSpan) {});
   while (const auto item = reader.next()) {
     if (item->offset != covered) {
       std::abort();

@@ -1,7 +1,7 @@
 // Streams without holes from packets with pauses, and utterances from samples.
 #include "media/opus_decoder.hpp"
 #include "media/opus_packet.hpp"
-#include "record/opus_track.hpp"
+#include "record/grid_track.hpp"
 #include "record/segments.hpp"
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ struct Piece {
 class Track : public ::testing::Test {
  protected:
   std::vector<Piece> pieces_;
-  OpusTrack track_{[this](std::int64_t begin, std::uint32_t samples, ByteSpan opus) {
+  GridTrack track_{[this](std::int64_t begin, std::uint32_t samples, ByteSpan opus) {
     pieces_.push_back({begin, samples, Bytes(opus.begin(), opus.end())});
   }};
   const Bytes sound_ = {0x78, 1, 2, 3};  // 20 ms
@@ -71,7 +71,7 @@ TEST_F(Track, PausesAreFilledToTheGrid) {
   const auto got = places();
   ASSERT_EQ(got.size(), wanted.size());
   for (std::size_t i = 0; i < got.size(); i++) {
-    EXPECT_LE(std::abs(got[i] - wanted[i]), OpusTrack::grid / 2) << i;
+    EXPECT_LE(std::abs(got[i] - wanted[i]), GridTrack::grid / 2) << i;
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "record/opus_track.hpp"
+#include "record/grid_track.hpp"
 
 #include "media/opus_packet.hpp"
 
@@ -30,12 +30,12 @@ constexpr std::array<std::uint8_t, 14> long_silence = {0xfb, 6,    0xff, 0xfe, 0
 
 }  // namespace
 
-void OpusTrack::emit(ByteSpan opus, std::int64_t samples) {
+void GridTrack::emit(ByteSpan opus, std::int64_t samples) {
   out_(end_, static_cast<std::uint32_t>(samples), opus);
   end_ += samples;
 }
 
-void OpusTrack::conceal(std::int64_t until) {
+void GridTrack::conceal(std::int64_t until) {
   // A packet of nothing but its first byte is a frame that was not sent (RFC 6716 section 3.2.1);
   // the decoder continues what it heard before.
   const std::array<std::uint8_t, 1> nothing = {static_cast<std::uint8_t>(last_toc_ & 0xfc)};
@@ -44,7 +44,7 @@ void OpusTrack::conceal(std::int64_t until) {
   }
 }
 
-void OpusTrack::fill(std::int64_t until) {
+void GridTrack::fill(std::int64_t until) {
   if (lost_until_ > end_) {
     conceal(std::min(lost_until_, until));
   }
@@ -58,7 +58,7 @@ void OpusTrack::fill(std::int64_t until) {
   }
 }
 
-bool OpusTrack::packet(std::int64_t sample, ByteSpan opus, bool silence) {
+bool GridTrack::packet(std::int64_t sample, ByteSpan opus, bool silence) {
   const auto parsed = media::parse_opus_packet(opus);
   if (!parsed.ok() || sample > end_ + max_fill) {
     return false;
@@ -75,14 +75,14 @@ bool OpusTrack::packet(std::int64_t sample, ByteSpan opus, bool silence) {
   return true;
 }
 
-void OpusTrack::lost(std::int64_t sample, std::int64_t samples) {
+void GridTrack::lost(std::int64_t sample, std::int64_t samples) {
   if (samples > 0 && last_frame_ > 0 && sample <= end_ + grid) {
     const std::int64_t already = std::max(lost_until_, end_);
     lost_until_ = std::min(already + std::min(samples, max_concealment), end_ + max_concealment);
   }
 }
 
-void OpusTrack::finish(std::int64_t end) {
+void GridTrack::finish(std::int64_t end) {
   if (end <= end_ + max_fill) {
     fill(end);
   }

@@ -1,4 +1,5 @@
-// One speaker's packets as a stream without holes, for containers that know no pauses.
+// One speaker's packets as a stream without holes, for files that are made afterwards, of a journal:
+// unlike OpusTrack it keeps every packet on its place instead of talk spurts without a seam.
 #pragma once
 
 #include "base/bytes.hpp"
@@ -11,7 +12,7 @@ namespace discord::record {
 // Fills pauses with silence frames and losses with frames that a decoder conceals, so that every
 // packet begins within `grid` / 2 of its place on the timeline. Opus knows no frame shorter than
 // 2.5 ms, so that is as exact as it can be without decoding; errors do not add up.
-class OpusTrack {
+class GridTrack {
  public:
   static constexpr std::int64_t grid = 120;              // 2.5 ms
   static constexpr std::int64_t max_concealment = 5760;  // 120 ms; longer only hums
@@ -19,7 +20,7 @@ class OpusTrack {
 
   // `begin`: where the packet begins in the stream, always the end of the one before.
   using Out = std::function<void(std::int64_t begin, std::uint32_t samples, ByteSpan opus)>;
-  explicit OpusTrack(Out out) : out_(std::move(out)) {}
+  explicit GridTrack(Out out) : out_(std::move(out)) {}
 
   // In order of `sample`. False for what is no Opus packet or lies further ahead than a recording
   // can be long; nothing happens then.

@@ -1,0 +1,108 @@
+// What `session.json` beside the files of a recording says: who spoke when, what was lost, who came
+// and went.
+#pragma once
+
+#include "base/mutex.hpp"
+#include "elements/recordfile.hpp"
+#include "elements/recordoutput.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace discord {
+
+// One speaker, through all files and SSRCs. Samples count from the start of the recording. Written
+// by the streaming thread, read by anyone.
+class SpeakerLog {
+ public:
+  struct File {
+    std::string name;
+    std::int64_t offset = 0;
+    std::uint64_t samples = 0;
+    bool complete = false;
+  };
+  struct Counts {
+    guint64 packets = 0;
+    guint64 silence = 0;
+    guint64 lost = 0;
+    guint64 recovered = 0;
+    guint64 concealed = 0;
+    guint64 dropped = 0;
+  };
+  using Span = std::pair<std::int64_t, std::int64_t>;
+
+  // Who; called again when more is known.
+  void identify(guint64 user, guint32 ssrc, const std::string& name) EXCLUDES(mutex_);
+  void packet(std::int64_t begin, std::int64_t end, bool silence) EXCLUDES(mutex_);
+  void loss(std::int64_t begin, std::int64_t end) EXCLUDES(mutex_);
+  // A file was begun, or is complete.
+  void file(const File& file) EXCLUDES(mutex_);
+  void add(const OutputCounts& counts) EXCLUDES(mutex_);
+
+  // One line for a person.
+  std::string verdict(const OutputCounts* open) const EXCLUDES(mutex_);
+
+  struct View {
+    guint64 user = 0;
+    std::string name;
+    std::vector<guint32> ssrcs;
+    std::vector<Span> spurts;
+    std::vector<Span> losses;
+    std::vector<File> files;
+    Counts counts;
+  };
+  View view() const EXCLUDES(mutex_);
+
+ private:
+  mutable Mutex mutex_;
+  View all_ GUARDED_BY(mutex_);
+  bool speaking_ GUARDED_BY(mutex_) = false;
+};
+using SpeakerLogPtr = std::shared_ptr<SpeakerLog>;
+
+// Adds what a file counted up to now.
+void add_counts(SpeakerLog::Counts& to, const OutputCounts& counts);
+
+class SessionRecord {
+ public:
+  struct Event {
+    std::int64_t sample = 0;
+    std::string what;  // joined, left, mark, encryption, disk-full, ...
+    guint64 user = 0;
+    std::string text;         // label or privacy code
+    std::int64_t number = 0;  // version of the encryption
+    guint64 epoch = 0;
+  };
+
+  // Forgets everything.
+  void reset() EXCLUDES(mutex_);
+  // Takes a name in the folder. The error is a sentence.
+  std::string begin(const RecordFolder& folder, const std::string& started,
+                    const OutputSettings& settings) EXCLUDES(mutex_);
+  void event(Event event) EXCLUDES(mutex_);
+  SpeakerLogPtr speaker() EXCLUDES(mutex_);
+
+  // Writes the file anew, all of it or nothing. `open`: the counts of files not complete yet, by
+  // speaker. False when it could not be written.
+  using Open = std::vector<std::pair<SpeakerLogPtr, const OutputCounts*>>;
+  bool write(const RecordFolder& folder, std::int64_t length, const Open& open, bool complete)
+      EXCLUDES(mutex_);
+  std::string name() const EXCLUDES(mutex_);
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  mutable Mutex mutex_;
+  std::string name_ GUARDED_BY(mutex_);
+  std::string started_ GUARDED_BY(mutex_);
+  std::string format_ GUARDED_BY(mutex_);
+  std::string layout_ GUARDED_BY(mutex_);
+  std::string align_ GUARDED_BY(mutex_);
+  std::vector<Event> events_ GUARDED_BY(mutex_);
+  std::vector<SpeakerLogPtr> speakers_ GUARDED_BY(mutex_);
+  std::atomic<std::size_t> bytes_ = 0;
+};
+
+}  // namespace discord
