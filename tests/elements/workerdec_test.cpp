@@ -5,6 +5,7 @@
 
 #include <gst/check/gstharness.h>
 #include <signal.h>
+#include <atomic>
 #include <map>
 
 using namespace discord;
@@ -79,6 +80,19 @@ class Decoder {
       }
     }
   }
+  // Counts the frames that the calling thread pushes out, from now on.
+  void count_own_pushes() {
+    own_thread_ = g_thread_self();
+    gst_pad_add_probe(
+        harness_->sinkpad, GST_PAD_PROBE_TYPE_BUFFER,
+        [](GstPad*, GstPadProbeInfo*, gpointer data) {
+          auto& self = *static_cast<Decoder*>(data);
+          self.own_pushes_ += g_thread_self() == self.own_thread_;
+          return GST_PAD_PROBE_OK;
+        },
+        this, nullptr);
+  }
+  std::size_t own_pushes() const { return own_pushes_; }
   void set_time(GstClockTime t) { gst_harness_set_time(harness_.get(), t); }
   void crank() { gst_harness_crank_single_clock_wait(harness_.get()); }
   GstClockTime latency() { return gst_harness_query_latency(harness_.get()); }
@@ -107,6 +121,8 @@ class Decoder {
   ObjectPtr<GstBus> bus_;
   std::string caps_;
   bool ended_ = false;
+  GThread* own_thread_ = nullptr;
+  std::atomic<std::size_t> own_pushes_{0};
 };
 
 guint64 count(GstStructure* stats, const char* field) {
@@ -159,6 +175,23 @@ TEST_P(WorkerDec, WithoutDecodingItGivesRtp) {
     ASSERT_EQ(got.at(ssrc).size(), frames.size());
     EXPECT_EQ(got.at(ssrc)[0].sample, frames[0].sample);
   }
+}
+
+// Without workers there is no thread to hand frames to; with them no worker is waited for.
+TEST_P(WorkerDec, OnlyWithoutWorkersTheStreamingThreadPushes) {
+  const auto datagrams = call(2, 30);
+  Decoder decoder(GetParam());
+  decoder.count_own_pushes();
+  for (const OnWire& d : datagrams) {
+    ASSERT_EQ(decoder.push(d), GST_FLOW_OK);
+  }
+  ASSERT_TRUE(decoder.eos());
+  std::size_t frames = 0;
+  for (const auto& [ssrc, track] : decoder.pull_all()) {
+    frames += track.size();
+  }
+  ASSERT_GT(frames, 0u);
+  EXPECT_EQ(decoder.own_pushes(), GetParam() == std::string("isolation=none") ? frames : 0u);
 }
 
 TEST_P(WorkerDec, StopsInTheMiddleAndStartsAgain) {
