@@ -57,6 +57,10 @@ constexpr const char* rtp_caps =
 // How often what is in `stats` is also posted.
 constexpr Duration stats_interval = std::chrono::seconds(10);
 
+// How far workers may be from each other behind a file, in the time of the packets: less than the
+// margin by which discordssrcdemux fills gaps late.
+constexpr Duration most_apart = std::chrono::milliseconds(50);
+
 struct WorkerDec {
   explicit WorkerDec(GstElement* owner)
       : element(owner),
@@ -81,6 +85,7 @@ struct WorkerDec {
   UpstreamTiming timing;
   Time last_arrival{};
   Time last_stats{};
+  Time last_together{};
   GObjectPtr<GstDiscordSession> session;
   std::uint64_t listener = 0;
   std::uint64_t seen_version = 0;
@@ -116,6 +121,7 @@ struct WorkerDec {
   void drop_session();
   void synchronise(DecodeEngine& e, Time now);
   void ask_for_recovery();
+  void keep_together(DecodeEngine& e);
   GstFlowReturn process(std::vector<BufferPtr> datagrams);
   void warn_of_strangers();
   void post_stats() EXCLUDES(mutex);
@@ -252,6 +258,17 @@ void WorkerDec::on_timer(GstClockTime now) {
   GST_PAD_STREAM_UNLOCK(sinkpad);
 }
 
+// Nothing but this holds workers back behind a file. One that ran ahead would make whoever follows
+// fill the tracks of the others with silence before their sound has come.
+void WorkerDec::keep_together(DecodeEngine& e) {
+  if (timing.live() || last_arrival - last_together < most_apart) {
+    return;
+  }
+  last_together = last_arrival;
+  e.advance(last_arrival);
+  output.wait_until([&] { return e.queued() == 0; });
+}
+
 GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
   if (!session && !own_key.key()) {
     find_session();
@@ -270,6 +287,7 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
   for (const BufferPtr& datagram : datagrams) {
     const Time arrival = timing.arrival(datagram.get(), last_arrival);
     last_arrival = std::max(last_arrival, arrival);
+    keep_together(*e);
     synchronise(*e, last_arrival);
     if (const Deadline due = e->next_deadline(); due && *due <= last_arrival) {
       e->advance(last_arrival);
@@ -447,7 +465,7 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
     case GST_EVENT_FLUSH_STOP:
       self.stop_engine();
       self.timing.flush();
-      self.last_arrival = Time{};
+      self.last_arrival = self.last_stats = self.last_together = Time{};
       gst_pad_push_event(self.srcpad, event.release());
       self.flow = GST_FLOW_OK;
       self.output.set_flushing(false);
@@ -495,7 +513,7 @@ static GstStateChangeReturn gst_discord_worker_dec_change_state(GstElement* base
     return GST_STATE_CHANGE_FAILURE;
   }
   if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
-    self.last_arrival = self.last_stats = Time{};
+    self.last_arrival = self.last_stats = self.last_together = Time{};
     self.start_engine();
   } else if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     self.output.set_flushing(true);
