@@ -8,7 +8,11 @@ RecordOutput::RecordOutput(GstBin* parent, const std::string& bin_name, OutputSe
     : settings_(std::move(settings)), parent_(parent), offset_(offset), part_(part) {
   bin_.reset(GST_ELEMENT(gst_object_ref_sink(gst_bin_new(bin_name.c_str()))));
   // Not a sink in the eyes of the parent: only the permanent sink decides when the whole has ended.
-  gst_bin_set_suppressed_flags(GST_BIN(bin_.get()), GST_ELEMENT_FLAG_SINK);
+  // Nor a source, though a mix has one: an EOS sent to the pipeline would end the mix before its
+  // last seconds, which wait for late words, have reached it.
+  gst_bin_set_suppressed_flags(
+      GST_BIN(bin_.get()),
+      static_cast<GstElementFlags>(GST_ELEMENT_FLAG_SINK | GST_ELEMENT_FLAG_SOURCE));
   gst_element_set_locked_state(bin_.get(), TRUE);
 }
 

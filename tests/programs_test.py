@@ -442,6 +442,49 @@ class Programs(unittest.TestCase):
                 n = min(a.getnframes(), b.getnframes())
                 self.assertEqual(a.readframes(n), b.readframes(n))
 
+    def test_every_format_comes_out_of_a_journal(self):
+        self.recorded()
+        for kind, magic in (("flac", b"fLaC"), ("ogg", b"OggS"), ("mp3", b"ID3")):
+            folder = self.folder / kind
+            done = self.recover("-f", kind, "-o", folder, self.folder / "out")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            files = sorted(folder.glob("*." + kind))
+            self.assertEqual([f.stem for f in files], ["500", "501"])
+            for file in files:
+                self.assertTrue(file.read_bytes().startswith(magic), file)
+
+    def test_a_mix_with_names_and_gains(self):
+        ready = self.call()
+        recorder = self.spawn(RECORD, "--control", "-o", self.folder / "out", "--flat", "-f", "wav",
+                              "--layout", "both", stdin=subprocess.PIPE)
+        lines = Lines(recorder)
+        lines.wait("ready")
+
+        def do(**what):
+            recorder.stdin.write(json.dumps(what).encode() + b"\n")
+            recorder.stdin.flush()
+
+        do(do="name", user_id="500", name="Ada")
+        do(do="join", **{k: ready[k] for k in ("endpoint", "session_id", "token", "user_id",
+                                               "guild_id", "channel_id")})
+        lines.wait("speaking", user_id="500", speaking=True)
+        do(do="gain", user_id="500", gain=0.5)
+        do(do="mark", label="one")
+        lines.wait("mark", label="one")
+        time.sleep(1)
+        recorder.stdin.close()
+        self.assertEqual(lines.wait("end")["status"], 0)
+        self.assertNotIn("error", [e["event"] for e in lines.seen])
+        lengths = self.lengths(self.folder / "out")
+        self.assertIn("500-Ada", lengths)
+        # Shorter than the mix lies behind: an EOS sent to the pipeline once ended it empty.
+        self.assertAlmostEqual(lengths["mix"], lengths["500-Ada"], delta=0.003)
+        session = json.loads((self.folder / "out" / "session.json").read_text())
+        self.assertEqual([s["name"] for s in session["speakers"]].count("Ada"), 1)
+        self.assertEqual([e["label"] for e in session["events"] if e["what"] == "mark"], ["one"])
+        listed = json.loads(self.recover("--list", "--json", self.folder / "out").stdout)
+        self.assertIn("Ada", [s["name"] for s in listed["speakers"]])
+
     def test_one_speaker_alone(self):
         self.recorded()
         done = self.recover("-f", "wav", "-u", "501", "-o", self.folder / "one", self.folder / "out")
