@@ -20,6 +20,9 @@ namespace {
 // A GAP stays this far behind what upstream may still deliver: a run of lost packets is announced
 // only when the packet behind it is due, and its concealment must find its place still free.
 constexpr GstClockTime gap_margin = 200 * GST_MSECOND;
+// Where others' progress is the only clock it stays further behind: the newest frame may reach
+// 120 ms ahead, and workers may be 50 ms apart.
+constexpr GstClockTime progress_margin = 400 * GST_MSECOND;
 // Tracks end on a multiple of this, the shortest Opus frame, which is a whole number of samples.
 constexpr GstClockTime end_grid = 2500 * GST_USECOND;
 
@@ -298,7 +301,7 @@ void SpeakerPads::fill_gaps_by_clock(GstClockTime now, GstClockTime latency) {
 }
 
 void SpeakerPads::fill_gaps_by_progress(GstClockTime latency) {
-  const GstClockTime behind = latency + gap_margin;
+  const GstClockTime behind = latency + progress_margin;
   if (!GST_CLOCK_TIME_IS_VALID(newest_) || newest_ < behind) {
     return;
   }

@@ -386,7 +386,7 @@ TEST_F(SsrcDemux, BehindAFileTheOthersMoveAQuietPad) {
       end = item.at + item.duration;
     }
   }
-  EXPECT_GE(end, 700 * GST_MSECOND);
+  EXPECT_GE(end, 500 * GST_MSECOND);
   EXPECT_LE(end, 800 * GST_MSECOND) << "stays behind what may still come";
   EXPECT_EQ(at("src_200").count("gap"), 0u);
 }
