@@ -179,6 +179,9 @@ GstFlowReturn Decrypt::deliver(GateOutput& out) {
   if (out.undecryptable && session) {
     call_state(session.get()).report_undecryptable(*out.undecryptable);
   }
+  if (session) {
+    call_state(session.get()).note_opened(out.rtp.buffers() + out.rtcp.size());
+  }
   const GstFlowReturn flow = out.rtp.push(element, srcpad);
   rtcp.push(sinkpad, std::move(out.rtcp));
   if (timing.live()) {

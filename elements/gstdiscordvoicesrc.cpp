@@ -4,11 +4,14 @@
  * @title: discordvoicesrc
  * @short_description: receives the datagrams of a Discord voice call
  *
- * Joins a voice channel with the values that a Discord library learns when it joins, and pushes the
- * call's datagrams, still encrypted, as `application/x-discord-rtp`. `discorddecrypt` behind it
- * finds the keys by a context query. See docs/elements/discordvoicesrc.md.
+ * Joins a voice channel as a bot, or with the values that a Discord library learns when it joins,
+ * and pushes the call's datagrams, still encrypted, as `application/x-discord-rtp`.
+ * `discorddecrypt` behind it finds the keys by a context query. See
+ * docs/elements/discordvoicesrc.md.
  *
  * |[
+ * gst-launch-1.0 -e discordvoicesrc bot-token-file=token guild-id=… channel-id=… ! discorddecrypt !
+ * \ discordreorder ! discordrecordsink location=out
  * gst-launch-1.0 -e discordvoicesrc endpoint=… session-id=… token-file=token user-id=… guild-id=… \
  *     channel-id=… ! discorddecrypt ! discordreorder ! discordrecordsink location=out
  * ]|
@@ -21,9 +24,9 @@
 #include "elements/author.hpp"
 #include "elements/datagrambatch.hpp"
 #include "elements/mediaport.hpp"
-#include "elements/secretfile.hpp"
 #include "elements/verification.hpp"
 #include "elements/voicelink.hpp"
+#include "elements/voicesettings.hpp"
 #include "rtp/classify.hpp"
 
 #include <algorithm>
@@ -39,39 +42,19 @@ using namespace discord;
 
 namespace {
 
-constexpr gint default_buffer_size = 4'000'000;
 constexpr const char* caps_string = "application/x-discord-rtp";
-
-struct Settings {
-  std::string endpoint;
-  std::string session_id;
-  SecretString token;
-  std::string token_file;
-  guint64 user_id = 0;
-  guint64 guild_id = 0;
-  guint64 channel_id = 0;
-  bool prime = false;
-  dave::Policy e2ee = dave::Policy::automatic;
-  std::string tls_ca_file;
-  gint buffer_size = default_buffer_size;
-};
-
-// Before the first session description.
-bool connecting(voice::State state) {
-  return state == voice::State::Connecting || state == voice::State::Identifying ||
-         state == voice::State::Discovering || state == voice::State::Selecting;
-}
 
 // The client and what it reports to go together and end together.
 struct Connection {
-  Connection(GstElement* element, CallState& call, MediaPort& port, voice::Credentials credentials,
+  Connection(VoiceLink::Surroundings around, voice::Credentials credentials,
              net::ClientOptions options)
-      : link(element, call, port), client(std::move(credentials), std::move(options), link) {}
+      : link(std::move(around)), client(std::move(credentials), std::move(options), link) {}
 
   // Until this returns the link may be called. Whoever still holds the connection can read its
   // status afterwards, no more.
   void close() {
     client.stop();
+    link.stop_watching();
     link.cancel_progress();
   }
 
@@ -80,9 +63,10 @@ struct Connection {
 };
 
 struct Source {
-  Settings settings;               // object lock
-  bool checked = false;            // object lock: `credentials` are made of these settings
-  voice::Credentials credentials;  // state changes only
+  VoiceSettings settings;     // object lock
+  bool plan_checked = false;  // object lock: `plan` is made of these settings
+  bool updated = false;       // object lock: an application tells of changes
+  VoicePlan plan;             // state changes only
 
   GObjectPtr<GstDiscordSession> session{gst_discord_session_new()};
   MediaPort port;
@@ -95,10 +79,22 @@ struct Source {
   std::atomic<bool> receiving{true};
   std::atomic<guint64> datagrams{0};
   std::atomic<guint64> bytes{0};
+  std::atomic<guint64> media{0};  // passed on or paused
   std::atomic<guint64> paused{0};
   std::atomic<guint64> not_media{0};
   std::atomic<guint64> truncated{0};
   std::atomic<guint64> kernel_drops{0};
+
+  // Names that go downstream with the next packet.
+  Mutex names_mutex;
+  UserNames names GUARDED_BY(names_mutex);
+  std::atomic<bool> names_waiting{false};
+
+  void announce_name(guint64 user, const UserName& name) EXCLUDES(names_mutex) {
+    Lock lock(names_mutex);
+    names[user] = name;
+    names_waiting = true;
+  }
 
   std::shared_ptr<Connection> current() {
     Lock lock(connection_mutex);
@@ -113,36 +109,8 @@ struct _GstDiscordVoiceSrc {
   Source* priv;
 };
 
-enum {
-  PROP_0,
-  PROP_ENDPOINT,
-  PROP_SESSION_ID,
-  PROP_TOKEN,
-  PROP_TOKEN_FILE,
-  PROP_USER_ID,
-  PROP_GUILD_ID,
-  PROP_CHANNEL_ID,
-  PROP_RECEIVING,
-  PROP_PRIME,
-  PROP_E2EE,
-  PROP_TLS_CA_FILE,
-  PROP_BUFFER_SIZE,
-  PROP_STATS,
-};
-
-static GType gst_discord_e2ee_get_type() {
-  static const GType type = [] {
-    static const GEnumValue values[] = {
-        {static_cast<gint>(dave::Policy::automatic),
-         "Encrypted calls, and those that are not encrypted from the start (stage channels)",
-         "auto"},
-        {static_cast<gint>(dave::Policy::required), "Encrypted calls only", "required"},
-        {static_cast<gint>(dave::Policy::off), "Calls without end-to-end encryption only", "off"},
-        {0, nullptr, nullptr}};
-    return g_enum_register_static("GstDiscordE2ee", values);
-  }();
-  return type;
-}
+enum { SIGNAL_CREDENTIALS_NEEDED, SIGNAL_COUNT };
+static guint signals[SIGNAL_COUNT];
 
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
     "src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS("application/x-discord-rtp"));
@@ -152,58 +120,25 @@ G_DEFINE_FINAL_TYPE(GstDiscordVoiceSrc, gst_discord_voice_src, GST_TYPE_PUSH_SRC
 GST_ELEMENT_REGISTER_DEFINE(discordvoicesrc, "discordvoicesrc", GST_RANK_NONE,
                             GST_TYPE_DISCORD_VOICE_SRC)
 
-static std::string string_of(const GValue* value) {
-  const gchar* text = g_value_get_string(value);
-  return text != nullptr ? text : "";
-}
-
 static void gst_discord_voice_src_set_property(GObject* object, guint id, const GValue* value,
                                                GParamSpec* pspec) {
   Source& self = *GST_DISCORD_VOICE_SRC(object)->priv;
-  GST_OBJECT_LOCK(object);
-  self.checked = self.checked && id == PROP_RECEIVING;
-  switch (id) {
-    case PROP_ENDPOINT:
-      self.settings.endpoint = string_of(value);
-      break;
-    case PROP_SESSION_ID:
-      self.settings.session_id = string_of(value);
-      break;
-    case PROP_TOKEN:
-      self.settings.token = SecretString(string_of(value));
-      break;
-    case PROP_TOKEN_FILE:
-      self.settings.token_file = string_of(value);
-      break;
-    case PROP_USER_ID:
-      self.settings.user_id = g_value_get_uint64(value);
-      break;
-    case PROP_GUILD_ID:
-      self.settings.guild_id = g_value_get_uint64(value);
-      break;
-    case PROP_CHANNEL_ID:
-      self.settings.channel_id = g_value_get_uint64(value);
-      break;
-    case PROP_RECEIVING:
-      self.receiving = g_value_get_boolean(value) != FALSE;
-      break;
-    case PROP_PRIME:
-      self.settings.prime = g_value_get_boolean(value) != FALSE;
-      break;
-    case PROP_E2EE:
-      self.settings.e2ee = static_cast<dave::Policy>(g_value_get_enum(value));
-      break;
-    case PROP_TLS_CA_FILE:
-      self.settings.tls_ca_file = string_of(value);
-      break;
-    case PROP_BUFFER_SIZE:
-      self.settings.buffer_size = g_value_get_int(value);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-      break;
+  if (id == PROP_RECEIVING) {
+    self.receiving = g_value_get_boolean(value) != FALSE;
+    return;
   }
+  GST_OBJECT_LOCK(object);
+  self.plan_checked = false;
+  const bool known = self.settings.set(id, value);
+  const voice::gateway::Wish wish = self.settings.wish();
   GST_OBJECT_UNLOCK(object);
+  if (!known) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  } else if (id == PROP_CHANNEL_ID || id == PROP_SELF_MUTE || id == PROP_SELF_DEAF) {
+    if (const std::shared_ptr<Connection> connection = self.current()) {
+      connection->client.change(wish);
+    }
+  }
 }
 
 static GstStructure* gst_discord_voice_src_stats(Source& self) {
@@ -228,6 +163,16 @@ static GstStructure* gst_discord_voice_src_stats(Source& self) {
       gst_structure_set(stats, "mode", G_TYPE_STRING,
                         std::string(transport::to_string(*status.mode)).c_str(), nullptr);
     }
+    if (status.bot) {
+      const voice::gateway::Counters& bot = status.bot->counters;
+      gst_structure_set(stats, "gateway-state", G_TYPE_STRING,
+                        std::string(voice::gateway::to_string(status.bot->state)).c_str(),
+                        "gateway-sources", G_TYPE_UINT, static_cast<guint>(status.bot->seats),
+                        "gateway-identifies", G_TYPE_UINT64, static_cast<guint64>(bot.identifies),
+                        "gateway-resumes", G_TYPE_UINT64, static_cast<guint64>(bot.resumes),
+                        "gateway-zombies", G_TYPE_UINT64, static_cast<guint64>(bot.zombies),
+                        nullptr);
+    }
     if (status.heartbeat_rtt) {
       gst_structure_set(stats, "heartbeat-rtt", G_TYPE_UINT64,
                         static_cast<guint64>(status.heartbeat_rtt->count()), nullptr);
@@ -248,46 +193,16 @@ static void gst_discord_voice_src_get_property(GObject* object, guint id, GValue
     g_value_take_boxed(value, gst_discord_voice_src_stats(self));
     return;
   }
-  GST_OBJECT_LOCK(object);
-  switch (id) {
-    case PROP_ENDPOINT:
-      g_value_set_string(value, self.settings.endpoint.c_str());
-      break;
-    case PROP_SESSION_ID:
-      g_value_set_string(value, self.settings.session_id.c_str());
-      break;
-    case PROP_TOKEN_FILE:
-      g_value_set_string(value, self.settings.token_file.c_str());
-      break;
-    case PROP_USER_ID:
-      g_value_set_uint64(value, self.settings.user_id);
-      break;
-    case PROP_GUILD_ID:
-      g_value_set_uint64(value, self.settings.guild_id);
-      break;
-    case PROP_CHANNEL_ID:
-      g_value_set_uint64(value, self.settings.channel_id);
-      break;
-    case PROP_RECEIVING:
-      g_value_set_boolean(value, self.receiving);
-      break;
-    case PROP_PRIME:
-      g_value_set_boolean(value, self.settings.prime);
-      break;
-    case PROP_E2EE:
-      g_value_set_enum(value, static_cast<gint>(self.settings.e2ee));
-      break;
-    case PROP_TLS_CA_FILE:
-      g_value_set_string(value, self.settings.tls_ca_file.c_str());
-      break;
-    case PROP_BUFFER_SIZE:
-      g_value_set_int(value, self.settings.buffer_size);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-      break;
+  if (id == PROP_RECEIVING) {
+    g_value_set_boolean(value, self.receiving);
+    return;
   }
+  GST_OBJECT_LOCK(object);
+  const bool known = self.settings.get(id, value);
   GST_OBJECT_UNLOCK(object);
+  if (!known) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+  }
 }
 
 // Checks the settings while nothing has been opened yet, so that a mistake is an error at READY;
@@ -295,37 +210,18 @@ static void gst_discord_voice_src_get_property(GObject* object, guint id, GValue
 static bool gst_discord_voice_src_prepare(GstDiscordVoiceSrc* src) {
   Source& self = *src->priv;
   GST_OBJECT_LOCK(src);
-  const Settings settings = self.settings;
-  const bool checked = std::exchange(self.checked, true);
+  const VoiceSettings settings = self.settings;
+  const bool checked = std::exchange(self.plan_checked, true);
   GST_OBJECT_UNLOCK(src);
   if (checked) {
     return true;
   }
-
-  voice::Credentials& credentials = self.credentials;
-  credentials = {settings.endpoint, settings.session_id, settings.token,
-                 settings.user_id,  settings.guild_id,   settings.channel_id};
-  if (!settings.token_file.empty()) {
-    SecretFile file = read_secret_file(settings.token_file);
-    if (!file.problem.empty()) {
-      GST_ELEMENT_ERROR(src, RESOURCE, SETTINGS, ("%s", file.problem.c_str()), ("token-file"));
-      return false;
-    }
-    if (!file.warning.empty()) {
-      GST_ELEMENT_WARNING(src, RESOURCE, SETTINGS, ("%s", file.warning.c_str()), ("token-file"));
-    }
-    credentials.token = std::move(file.secret);
-  }
-  std::string problem = voice::problems(credentials);
-  if (problem.empty() && settings.e2ee != dave::Policy::off && credentials.channel_id == 0) {
-    problem =
-        "The channel-id is missing: the group of an end-to-end encrypted call is named after its "
-        "channel. Set channel-id, or e2ee=off.";
-  }
-  if (!problem.empty()) {
-    GST_ELEMENT_ERROR(src, RESOURCE, SETTINGS, ("%s", problem.c_str()), (nullptr));
+  const bool asked = g_signal_has_handler_pending(src, signals[SIGNAL_CREDENTIALS_NEEDED], 0, TRUE);
+  auto plan = plan_of(GST_ELEMENT_CAST(src), settings, asked);
+  if (!plan) {
     return false;
   }
+  self.plan = std::move(*plan);
   return true;
 }
 
@@ -336,7 +232,7 @@ static GstStateChangeReturn gst_discord_voice_src_change_state(GstElement* eleme
        transition == GST_STATE_CHANGE_READY_TO_PAUSED) &&
       !gst_discord_voice_src_prepare(src)) {
     GST_OBJECT_LOCK(src);
-    src->priv->checked = false;
+    src->priv->plan_checked = false;
     GST_OBJECT_UNLOCK(src);
     return GST_STATE_CHANGE_FAILURE;
   }
@@ -345,9 +241,9 @@ static GstStateChangeReturn gst_discord_voice_src_change_state(GstElement* eleme
   if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
     // A token file may have another content next time, and secrets are kept no longer than needed.
     GST_OBJECT_LOCK(src);
-    src->priv->checked = false;
+    src->priv->plan_checked = false;
     GST_OBJECT_UNLOCK(src);
-    src->priv->credentials = voice::Credentials();
+    src->priv->plan = VoicePlan();
   }
   return result;
 }
@@ -358,6 +254,7 @@ static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
   net::ClientOptions options;
   options.voice.prefer_aes = net::cpu_has_aes();
   options.voice.prime = self.settings.prime;
+  const bool updated = self.updated;
   options.voice.e2ee = {self.settings.e2ee, net::process_signature_key(), &net::system_random()};
   options.ca_file = self.settings.tls_ca_file;
   options.receive_buffer = self.settings.buffer_size;
@@ -370,9 +267,19 @@ static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
     return FALSE;
   }
   self.port.reset();
-  auto connection =
-      std::make_shared<Connection>(GST_ELEMENT_CAST(base), call_state(self.session.get()),
-                                   self.port, self.credentials, std::move(options));
+  options.bot = self.plan.bot;
+  options.wait_for_updates = self.plan.mode == VoiceMode::application;
+  options.voice.can_renew =
+      updated || g_signal_has_handler_pending(base, signals[SIGNAL_CREDENTIALS_NEEDED], 0, TRUE);
+  auto connection = std::make_shared<Connection>(
+      VoiceLink::Surroundings{
+          GST_ELEMENT_CAST(base), call_state(self.session.get()), self.port,
+          [&self] { return self.media.load(); },
+          [base](const std::string& reason) {
+            g_signal_emit(base, signals[SIGNAL_CREDENTIALS_NEEDED], 0, reason.c_str());
+          },
+          [&self](guint64 user, const UserName& name) { self.announce_name(user, name); }},
+      self.plan.credentials, std::move(options));
   {
     Lock lock(self.connection_mutex);
     self.connection = connection;
@@ -384,6 +291,7 @@ static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
   });
   // The rest happens on the control thread and is told by PROGRESS messages; nothing waits here.
   connection->client.start();
+  connection->link.start_watching();
   return TRUE;
 }
 
@@ -413,7 +321,7 @@ static gboolean gst_discord_voice_src_send_event(GstElement* element, GstEvent* 
   const gboolean sent = GST_ELEMENT_CLASS(parent_class)->send_event(element, event);
   if (eos) {
     const std::shared_ptr<Connection> connection = GST_DISCORD_VOICE_SRC(element)->priv->current();
-    if (connection && connecting(connection->client.status().state)) {
+    if (connection && !connection->link.was_connected()) {
       connection->close();
     }
   }
@@ -480,6 +388,7 @@ static void gst_discord_voice_src_collect(GstDiscordVoiceSrc* src, const MediaPo
       self.not_media++;
       continue;
     }
+    self.media++;
     if (!self.receiving) {
       self.paused++;
       continue;
@@ -525,6 +434,29 @@ static GstFlowReturn gst_discord_voice_src_hand_over(GstDiscordVoiceSrc* src, Gs
   return flow;
 }
 
+// Names travel as events in front of the packets, so that a pad that is made for a speaker has its
+// name from the start.
+static void gst_discord_voice_src_push_names(GstDiscordVoiceSrc* src) {
+  Source& self = *src->priv;
+  if (!self.names_waiting.exchange(false)) {
+    return;
+  }
+  UserNames names;
+  {
+    Lock lock(self.names_mutex);
+    names.swap(self.names);
+  }
+  for (const auto& [user, name] : names) {
+    gst_pad_push_event(
+        GST_BASE_SRC_PAD(src),
+        gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
+                             gst_structure_new("discord-user-info", "user-id", G_TYPE_UINT64,
+                                               static_cast<guint64>(user), "display-name",
+                                               G_TYPE_STRING, name.name.c_str(), "bot",
+                                               G_TYPE_BOOLEAN, gboolean{name.bot}, nullptr)));
+  }
+}
+
 static GstFlowReturn gst_discord_voice_src_create(GstPushSrc* push, GstBuffer** out) {
   auto* src = GST_DISCORD_VOICE_SRC(push);
   Source& self = *src->priv;
@@ -542,6 +474,7 @@ static GstFlowReturn gst_discord_voice_src_create(GstPushSrc* push, GstBuffer** 
     }
     gst_discord_voice_src_collect(src, socket, self.batch.receive(*socket.udp));
   }
+  gst_discord_voice_src_push_names(src);
   return gst_discord_voice_src_hand_over(src, out);
 }
 
@@ -557,8 +490,51 @@ static GstPromise* gst_discord_voice_src_verification_code(GstDiscordVoiceSrc* s
     return refuse_verification_code(
         user_id, "This user is not a member of the call's end-to-end encrypted group.");
   }
-  return promise_verification_code(
-      {self.credentials.user_id, std::move(keys->own), user_id, std::move(keys->theirs)});
+  return promise_verification_code({connection->client.status().own_user, std::move(keys->own),
+                                    user_id, std::move(keys->theirs)});
+}
+
+// What an application's own Discord library tells it. Before the source runs the values are as if
+// they had been set as properties.
+static void gst_discord_voice_src_update_voice_server(GstDiscordVoiceSrc* src,
+                                                      const gchar* endpoint, const gchar* token) {
+  Source& self = *src->priv;
+  const std::string where = endpoint != nullptr ? endpoint : "";
+  SecretString secret(token != nullptr ? token : "");
+  GST_OBJECT_LOCK(src);
+  self.updated = true;
+  self.plan_checked = false;
+  self.settings.endpoint = where;
+  self.settings.token = secret;
+  self.settings.token_file.clear();
+  GST_OBJECT_UNLOCK(src);
+  if (const std::shared_ptr<Connection> connection = self.current()) {
+    connection->client.update_server(where, std::move(secret));
+  }
+}
+
+static void gst_discord_voice_src_update_voice_state(GstDiscordVoiceSrc* src,
+                                                     const gchar* session_id) {
+  Source& self = *src->priv;
+  const std::string session = session_id != nullptr ? session_id : "";
+  GST_OBJECT_LOCK(src);
+  self.updated = true;
+  self.plan_checked = false;
+  self.settings.session_id = session;
+  GST_OBJECT_UNLOCK(src);
+  if (const std::shared_ptr<Connection> connection = self.current()) {
+    connection->client.update_state(session);
+  }
+}
+
+static void gst_discord_voice_src_set_user(GstDiscordVoiceSrc* src, guint64 user_id,
+                                           const gchar* name, gboolean bot) {
+  if (user_id != 0) {
+    Source& self = *src->priv;
+    const UserName user{name != nullptr ? name : "", bot != FALSE};
+    publish_name(GST_ELEMENT_CAST(src), call_state(self.session.get()), user_id, user);
+    self.announce_name(user_id, user);
+  }
 }
 
 static void gst_discord_voice_src_init(GstDiscordVoiceSrc* src) {
@@ -572,80 +548,6 @@ static void gst_discord_voice_src_finalize(GObject* object) {
   G_OBJECT_CLASS(parent_class)->finalize(object);
 }
 
-static void gst_discord_voice_src_install_properties(GObjectClass* object_class) {
-  const auto flags = [](int extra, int mutability) {
-    return static_cast<GParamFlags>(extra | mutability | G_PARAM_STATIC_STRINGS);
-  };
-  const auto ready = flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_READY);
-  const auto secret = flags(G_PARAM_WRITABLE, GST_PARAM_MUTABLE_READY);
-
-  g_object_class_install_property(
-      object_class, PROP_ENDPOINT,
-      g_param_spec_string("endpoint", "Endpoint",
-                          "Host and port of the voice server, from VOICE_SERVER_UPDATE", nullptr,
-                          ready));
-  g_object_class_install_property(
-      object_class, PROP_SESSION_ID,
-      g_param_spec_string("session-id", "Session ID",
-                          "Session of the joining user, from its own VOICE_STATE_UPDATE", nullptr,
-                          ready));
-  g_object_class_install_property(
-      object_class, PROP_TOKEN,
-      g_param_spec_string("token", "Token",
-                          "Voice token from VOICE_SERVER_UPDATE; other users of the machine see it "
-                          "in the arguments of gst-launch, token-file hides it",
-                          nullptr, secret));
-  g_object_class_install_property(
-      object_class, PROP_TOKEN_FILE,
-      g_param_spec_string("token-file", "Token file", "File that holds the voice token", nullptr,
-                          ready));
-  g_object_class_install_property(
-      object_class, PROP_USER_ID,
-      g_param_spec_uint64("user-id", "User ID", "Snowflake of the joining user", 0, G_MAXUINT64, 0,
-                          ready));
-  g_object_class_install_property(
-      object_class, PROP_GUILD_ID,
-      g_param_spec_uint64("guild-id", "Guild ID", "Snowflake of the guild", 0, G_MAXUINT64, 0,
-                          ready));
-  g_object_class_install_property(
-      object_class, PROP_CHANNEL_ID,
-      g_param_spec_uint64("channel-id", "Channel ID", "Snowflake of the voice channel", 0,
-                          G_MAXUINT64, 0, ready));
-  g_object_class_install_property(
-      object_class, PROP_RECEIVING,
-      g_param_spec_boolean("receiving", "Receiving",
-                           "Whether media is passed on; while false it is read and discarded, and "
-                           "the session lives on",
-                           TRUE, flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_PLAYING)));
-  g_object_class_install_property(
-      object_class, PROP_PRIME,
-      g_param_spec_boolean("prime", "Prime",
-                           "Whether to send five silence frames after joining, for servers that "
-                           "send nothing before they have received something",
-                           FALSE, ready));
-  g_object_class_install_property(
-      object_class, PROP_E2EE,
-      g_param_spec_enum(
-          "e2ee", "End-to-end encryption",
-          "What calls to take part in; a call that loses its encryption on the way is "
-          "left unless this is off",
-          gst_discord_e2ee_get_type(), static_cast<gint>(dave::Policy::automatic), ready));
-  g_object_class_install_property(
-      object_class, PROP_TLS_CA_FILE,
-      g_param_spec_string("tls-ca-file", "TLS CA file",
-                          "PEM file of certificate authorities to trust instead of the system's",
-                          nullptr, ready));
-  g_object_class_install_property(
-      object_class, PROP_BUFFER_SIZE,
-      g_param_spec_int("buffer-size", "Buffer size",
-                       "Receive buffer asked of the kernel for the media socket, in bytes", 65536,
-                       G_MAXINT, default_buffer_size, ready));
-  g_object_class_install_property(
-      object_class, PROP_STATS,
-      g_param_spec_boxed("stats", "Statistics", "Counters of the connection", GST_TYPE_STRUCTURE,
-                         static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
-}
-
 static void gst_discord_voice_src_class_init(GstDiscordVoiceSrcClass* klass) {
   auto* object_class = G_OBJECT_CLASS(klass);
   auto* element_class = GST_ELEMENT_CLASS(klass);
@@ -655,7 +557,7 @@ static void gst_discord_voice_src_class_init(GstDiscordVoiceSrcClass* klass) {
   object_class->set_property = gst_discord_voice_src_set_property;
   object_class->get_property = gst_discord_voice_src_get_property;
   object_class->finalize = gst_discord_voice_src_finalize;
-  gst_discord_voice_src_install_properties(object_class);
+  install_voice_properties(object_class);
 
   element_class->change_state = gst_discord_voice_src_change_state;
   element_class->send_event = gst_discord_voice_src_send_event;
@@ -675,11 +577,61 @@ static void gst_discord_voice_src_class_init(GstDiscordVoiceSrcClass* klass) {
    *     `user-id`, and `code` or, where there is none, `error` (a sentence)
    * Since: 0.1
    */
-  g_signal_new_class_handler("verification-code", G_TYPE_FROM_CLASS(klass),
-                             static_cast<GSignalFlags>(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION),
+  constexpr auto action = static_cast<GSignalFlags>(G_SIGNAL_RUN_LAST | G_SIGNAL_ACTION);
+  g_signal_new_class_handler("verification-code", G_TYPE_FROM_CLASS(klass), action,
                              G_CALLBACK(gst_discord_voice_src_verification_code), nullptr, nullptr,
                              nullptr, GST_TYPE_PROMISE, 1, G_TYPE_UINT64);
-  gst_type_mark_as_plugin_api(gst_discord_e2ee_get_type(), static_cast<GstPluginAPIFlags>(0));
+  /**
+   * GstDiscordVoiceSrc::update-voice-server:
+   * @endpoint: (nullable): of VOICE_SERVER_UPDATE; %NULL when the server is gone
+   * @token: of VOICE_SERVER_UPDATE
+   *
+   * For applications with a Discord library of their own: to be emitted with every
+   * VOICE_SERVER_UPDATE of the guild, over the whole life of the element. Any thread.
+   *
+   * Since: 0.1
+   */
+  g_signal_new_class_handler("update-voice-server", G_TYPE_FROM_CLASS(klass), action,
+                             G_CALLBACK(gst_discord_voice_src_update_voice_server), nullptr,
+                             nullptr, nullptr, G_TYPE_NONE, 2, G_TYPE_STRING, G_TYPE_STRING);
+  /**
+   * GstDiscordVoiceSrc::update-voice-state:
+   * @session_id: of the own VOICE_STATE_UPDATE
+   *
+   * The other half of `update-voice-server`, in either order. Any thread.
+   *
+   * Since: 0.1
+   */
+  g_signal_new_class_handler("update-voice-state", G_TYPE_FROM_CLASS(klass), action,
+                             G_CALLBACK(gst_discord_voice_src_update_voice_state), nullptr, nullptr,
+                             nullptr, G_TYPE_NONE, 1, G_TYPE_STRING);
+  /**
+   * GstDiscordVoiceSrc::set-user:
+   * @user_id: somebody in the call
+   * @name: the name to show
+   * @bot: whether it is a bot
+   *
+   * Names for pads, tags and files. Any thread.
+   *
+   * Since: 0.1
+   */
+  g_signal_new_class_handler("set-user", G_TYPE_FROM_CLASS(klass), action,
+                             G_CALLBACK(gst_discord_voice_src_set_user), nullptr, nullptr, nullptr,
+                             G_TYPE_NONE, 3, G_TYPE_UINT64, G_TYPE_STRING, G_TYPE_BOOLEAN);
+  /**
+   * GstDiscordVoiceSrc::credentials-needed:
+   * @reason: a sentence
+   *
+   * The voice connection needs the values of a new join: leave the channel, join it, and emit
+   * `update-voice-state` and `update-voice-server` with what comes. Emitted on the control thread;
+   * return soon. Not in bot mode.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_CREDENTIALS_NEEDED] =
+      g_signal_new("credentials-needed", G_TYPE_FROM_CLASS(klass), G_SIGNAL_RUN_LAST, 0, nullptr,
+                   nullptr, nullptr, G_TYPE_NONE, 1, G_TYPE_STRING);
+  gst_type_mark_as_plugin_api(voice_e2ee_type(), static_cast<GstPluginAPIFlags>(0));
 
   base_class->start = gst_discord_voice_src_start;
   base_class->stop = gst_discord_voice_src_stop;

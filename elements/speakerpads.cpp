@@ -21,6 +21,7 @@ namespace {
 // only when the packet behind it is due, and its concealment must find its place still free.
 constexpr GstClockTime gap_margin = 200 * GST_MSECOND;
 // Tracks end on a multiple of this, the shortest Opus frame, which is a whole number of samples.
+constexpr std::size_t max_names = 5000;
 constexpr GstClockTime end_grid = 2500 * GST_USECOND;
 
 GstClockTime add_duration(GstClockTime t, GstClockTime duration) {
@@ -158,7 +159,7 @@ SpeakerPads::Speaker* SpeakerPads::add(GroupBy by, guint32 ssrc, guint64 user_id
   auto* pad = GST_PAD(g_object_new(GST_TYPE_DISCORD_SSRC_DEMUX_PAD, "name", name.c_str(),
                                    "direction", GST_PAD_SRC, "template", templ, nullptr));
   made->pad = ObjectPtr<GstPad>(GST_PAD(gst_object_ref_sink(pad)));
-  gst_discord_ssrc_demux_pad_identify(made->own_pad(), ssrc, user_id, nullptr);
+  gst_discord_ssrc_demux_pad_identify(made->own_pad(), ssrc, user_id, name_of(user_id));
   gst_pad_set_event_function(pad, src_event_);
   gst_pad_use_fixed_caps(pad);
   gst_pad_set_active(pad, TRUE);
@@ -203,6 +204,7 @@ void SpeakerPads::clear() {
     remove(speakers_.all().back().get(), false);
   }
   caps_.reset();
+  names_.clear();
   parent_stream_id_.clear();
 }
 
@@ -369,8 +371,8 @@ SpeakerPads::Speaker* SpeakerPads::speaker_of(GstBuffer* buffer) {
   }
   if (s == nullptr) {
     s = add(settings.group_by, id->ssrc, id->user_id);
-  } else if (id->user_id != 0 &&
-             gst_discord_ssrc_demux_pad_identify(s->own_pad(), s->ssrc, s->user_id, nullptr)) {
+  } else if (id->user_id != 0 && gst_discord_ssrc_demux_pad_identify(
+                                     s->own_pad(), s->ssrc, s->user_id, name_of(s->user_id))) {
     s->push_tags();
   }
   // A capture stamps only DTS.
@@ -482,12 +484,20 @@ void SpeakerPads::lost(EventPtr event) {
   }
 }
 
+const gchar* SpeakerPads::name_of(std::uint64_t user_id) const {
+  const auto named = names_.find(user_id);
+  return named != names_.end() ? named->second.c_str() : nullptr;
+}
+
 void SpeakerPads::user_info(const GstEvent* event) {
   const GstStructure* st = gst_event_get_structure(const_cast<GstEvent*>(event));
   guint64 user_id = 0;
   const gchar* name = gst_structure_get_string(st, "display-name");
   if (!gst_structure_get_uint64(st, "user-id", &user_id) || user_id == 0 || name == nullptr) {
     return;
+  }
+  if (names_.size() < max_names || names_.contains(user_id)) {
+    names_[user_id] = name;
   }
   Speaker* s = speakers_.find_user(user_id);
   if (s != nullptr &&

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,7 +69,8 @@ class SpeakerPads {
   void push_to_all(GstEvent* event);
   // `GstRTPPacketLost`, to the speaker it concerns.
   void lost(EventPtr event);
-  // `discord-user-info` (user-id: guint64, display-name: string): how a name reaches the pads.
+  // `discord-user-info` (user-id: guint64, display-name: string): how a name reaches the pads, also
+  // that of somebody who has no pad yet.
   void user_info(const GstEvent* event);
   // A gap of the whole stream: time passes for everybody.
   void time_passed(GstClockTime from, GstClockTime duration);
@@ -92,6 +94,7 @@ class SpeakerPads {
   struct Speaker;
   struct Identity;
 
+  const gchar* name_of(std::uint64_t user_id) const;  // null while unknown
   std::optional<Identity> identify(GstBuffer* buffer) const;
   Speaker* speaker_of(GstBuffer* buffer);
   Speaker* add(GroupBy by, guint32 ssrc, guint64 user_id);
@@ -121,6 +124,7 @@ class SpeakerPads {
   GstClockTime newest_ = GST_CLOCK_TIME_NONE;      // furthest position of any speaker
   GstClockTime last_limit_ = GST_CLOCK_TIME_NONE;  // furthest GAP limit so far
   bool warned_too_many_ = false;
+  std::map<std::uint64_t, std::string> names_;
   std::atomic<bool> embedded_ = false;
 
   mutable Mutex mutex_;

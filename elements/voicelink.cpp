@@ -26,6 +26,7 @@ std::pair<GQuark, gint> error_code(voice::FailKind kind) {
       return {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_READ};
     case FailKind::Authentication:
     case FailKind::StaleCredentials:
+    case FailKind::NotAllowed:
       return {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_AUTHORIZED};
     case FailKind::Removed:
       return {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_READ};
@@ -34,6 +35,7 @@ std::pair<GQuark, gint> error_code(voice::FailKind kind) {
     case FailKind::UnsupportedMode:
       return {GST_STREAM_ERROR, GST_STREAM_ERROR_DECRYPT};
     case FailKind::RateLimited:
+    case FailKind::Full:
       return {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_BUSY};
     case FailKind::Protocol:
       break;
@@ -50,8 +52,12 @@ std::uint64_t next_run() {
 
 }  // namespace
 
-VoiceLink::VoiceLink(GstElement* element, CallState& call, MediaPort& port)
-    : element_(element), call_(call), port_(port), run_(next_run()) {}
+VoiceLink::VoiceLink(Surroundings around)
+    : around_(std::move(around)),
+      element_(around_.element),
+      call_(around_.call),
+      port_(around_.port),
+      run_(next_run()) {}
 
 std::uint64_t VoiceLink::global(voice::Generation generation) const noexcept {
   return (run_ << 32) | generation;
@@ -79,6 +85,7 @@ void VoiceLink::on_action(const voice::Action& action) {
             });
           },
           [this](const voice::MapSsrc& a) {
+            view_.announced++;
             call_.update([&](CallSnapshot& call) { call.users[a.ssrc] = a.user; });
           },
           [this](const voice::RetireSsrc& a) {
@@ -90,16 +97,21 @@ void VoiceLink::on_action(const voice::Action& action) {
             });
           },
           [this](const voice::ForgetAll& a) {
+            others_.clear();
             call_.update([&](CallSnapshot& call) {
+              const auto names = call.names;
               call = CallSnapshot();
+              call.names = names;
               call.generation = global(a.generation);
             });
           },
           [this](const voice::UserJoined& a) {
+            others_.insert(a.user);
             post(gst_structure_new("discord-user-joined", "user-id", G_TYPE_UINT64, a.user,
                                    nullptr));
           },
           [this](const voice::UserLeft& a) {
+            others_.erase(a.user);
             post(gst_structure_new("discord-user-left", "user-id", G_TYPE_UINT64, a.user, nullptr));
           },
           [this](const voice::UserInfo& a) {
@@ -123,19 +135,125 @@ void VoiceLink::on_action(const voice::Action& action) {
           [this](const voice::Notice& a) {
             GST_INFO_OBJECT(element_, "not followed: %s", a.text.c_str());
           },
-          [this](const voice::StateChanged& a) {
-            const std::string state(voice::to_string(a.state));
-            GST_DEBUG_OBJECT(element_, "%s: %s", state.c_str(), a.reason.c_str());
-            post(gst_structure_new("discord-session", "state", G_TYPE_STRING, state.c_str(),
-                                   "reason", G_TYPE_STRING, a.reason.c_str(), nullptr));
-          },
+          [this](const voice::StateChanged& a) { state_changed(a); },
           [this](const voice::Progress& a) { progress(a); },
           [this](const voice::Fail& a) { fail(a); },
-          // Nobody here can get new credentials, and the session has been told so: it fails with a
-          // sentence instead of asking. What is left are the actions that the client carries out.
+          [this](const voice::NeedCredentials& a) {
+            GST_INFO_OBJECT(element_, "new credentials are needed: %s", a.reason.c_str());
+            around_.credentials_needed(a.reason);
+          },
+          // What is left are the actions that the client carries out.
           [](const auto&) {},
       },
       action);
+}
+
+void VoiceLink::state_changed(const voice::StateChanged& change) {
+  const std::string state(voice::to_string(change.state));
+  GST_DEBUG_OBJECT(element_, "%s: %s", state.c_str(), change.reason.c_str());
+  const bool connected = change.state == voice::State::Connected;
+  // A lost WebSocket that is being resumed takes nothing from the media.
+  view_.connected = connected || (view_.connected && change.state == voice::State::Reconnecting);
+  was_connected_ = was_connected_ || connected;
+  post(gst_structure_new("discord-session", "state", G_TYPE_STRING, state.c_str(), "reason",
+                         G_TYPE_STRING, change.reason.c_str(), nullptr));
+}
+
+void VoiceLink::on_gateway(const voice::gateway::Action& action) {
+  std::visit(Overloaded{
+                 [this](const voice::gateway::StateChanged& a) {
+                   GST_INFO_OBJECT(element_, "main gateway %s: %s",
+                                   std::string(voice::gateway::to_string(a.state)).c_str(),
+                                   a.reason.c_str());
+                   if (!was_connected_) {
+                     progress({"voice-connect", a.reason, false});
+                   }
+                 },
+                 [this](const voice::gateway::SeatNotice& a) {
+                   if (a.warning) {
+                     GST_ELEMENT_WARNING(element_, RESOURCE, FAILED, ("%s", a.text.c_str()),
+                                         (nullptr));
+                   } else {
+                     GST_INFO_OBJECT(element_, "%s", a.text.c_str());
+                   }
+                 },
+                 [this](const voice::gateway::SeatMoved& a) {
+                   post(gst_structure_new("discord-session", "state", G_TYPE_STRING, "moved",
+                                          "reason", G_TYPE_STRING,
+                                          "The bot is in another channel now.", "channel-id",
+                                          G_TYPE_UINT64, static_cast<guint64>(a.channel), nullptr));
+                   // From now on this is where the user has the bot.
+                   g_object_set(element_, "channel-id", static_cast<guint64>(a.channel), nullptr);
+                 },
+                 [this](const voice::gateway::SeatDeafened& a) {
+                   view_.deafened = a.deafened;
+                   look();
+                 },
+                 [this](const voice::gateway::SeatName& a) {
+                   const UserName name{a.name, a.bot};
+                   publish_name(element_, call_, a.user, name);
+                   around_.named(a.user, name);
+                 },
+                 [](const auto&) {},
+             },
+             action);
+}
+
+void VoiceLink::start_watching() {
+  thread_->run([this] {
+    watch_timer_ = std::make_unique<net::Timer>(thread_->context(), [this] {
+      look();
+      watch_timer_->set(net::now() + voice::CallWatch::interval);
+    });
+    watch_timer_->set(net::now() + voice::CallWatch::interval);
+  });
+}
+
+void VoiceLink::stop_watching() {
+  thread_->run([this] { watch_timer_.reset(); });
+}
+
+void VoiceLink::look() {
+  view_.others = others_.size();
+  view_.media = around_.media();
+  view_.opener = call_.has_opener();
+  view_.opened = call_.opened();
+  const auto found = watch_.look(view_, net::now());
+  if (!found || *found == voice::Hearing::Unknown) {
+    return;
+  }
+  const std::string state(voice::to_string(*found));
+  const std::string reason(voice::describe(*found));
+  GST_INFO_OBJECT(element_, "%s: %s", state.c_str(), reason.c_str());
+  post(gst_structure_new("discord-session", "state", G_TYPE_STRING, state.c_str(), "reason",
+                         G_TYPE_STRING, reason.c_str(), nullptr));
+  if (voice::is_trouble(*found)) {
+    GST_ELEMENT_WARNING(element_, RESOURCE, READ, ("%s", reason.c_str()), ("%s", state.c_str()));
+  }
+}
+
+void publish_name(GstElement* element, CallState& call, guint64 user, const UserName& name) {
+  constexpr std::size_t max_names = 5000;
+  bool changed = false;
+  call.update([&](CallSnapshot& next) {
+    const auto known = next.names->find(user);
+    if ((known == next.names->end() && next.names->size() >= max_names) ||
+        (known != next.names->end() && known->second == name)) {
+      return;
+    }
+    auto names = std::make_shared<UserNames>(*next.names);
+    (*names)[user] = name;
+    next.names = std::move(names);
+    changed = true;
+  });
+  if (changed) {
+    gst_element_post_message(
+        element, gst_message_new_element(
+                     GST_OBJECT_CAST(element),
+                     gst_structure_new("discord-user-info", "user-id", G_TYPE_UINT64, user,
+                                       "display-name", G_TYPE_STRING, name.name.c_str(), "bot",
+                                       G_TYPE_BOOLEAN, gboolean{name.bot}, nullptr)));
+  }
 }
 
 void VoiceLink::encryption_changed(const voice::EncryptionChanged& change) {

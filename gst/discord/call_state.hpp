@@ -12,8 +12,18 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 
 namespace discord {
+
+// Somebody in the call, as the user's Discord client would show them.
+struct UserName {
+  std::string name;
+  bool bot = false;
+
+  friend bool operator==(const UserName&, const UserName&) = default;
+};
+using UserNames = std::map<std::uint64_t, UserName>;
 
 // One consistent view: a snapshot is never changed once it has been published.
 struct CallSnapshot {
@@ -25,6 +35,8 @@ struct CallSnapshot {
   // Keys of the end-to-end encryption, and whether it is active; none before the call says.
   dave::MediaKeysPtr media_keys;
   std::map<std::uint32_t, std::uint64_t> users;  // SSRC to user id
+  // By user id; never null. Belongs to no connection: a move keeps it.
+  std::shared_ptr<const UserNames> names = std::make_shared<UserNames>();
 };
 
 // The hand-over point between the control thread (writes) and any number of elements (read).
@@ -46,6 +58,15 @@ class CallState {
   void report_undecryptable(std::uint64_t user) EXCLUDES(listeners_mutex_);
   void on_undecryptable(std::function<void(std::uint64_t)> handler) EXCLUDES(listeners_mutex_);
 
+  // How many packets were opened downstream, so that the source can tell silence from keys that do
+  // not fit. Any thread; cheap.
+  void note_opened(std::uint64_t packets) noexcept {
+    opened_.fetch_add(packets, std::memory_order_relaxed);
+    has_opener_.store(true, std::memory_order_relaxed);
+  }
+  std::uint64_t opened() const noexcept { return opened_.load(std::memory_order_relaxed); }
+  bool has_opener() const noexcept { return has_opener_.load(std::memory_order_relaxed); }
+
   // `listener` runs on the publishing thread and must only wake somebody up. It is not running any
   // more when `remove_listener` returns.
   std::uint64_t add_listener(std::function<void()> listener) EXCLUDES(listeners_mutex_);
@@ -55,6 +76,8 @@ class CallState {
   mutable Mutex mutex_;
   SnapshotPtr snapshot_ GUARDED_BY(mutex_) = std::make_shared<CallSnapshot>();
   std::atomic<std::uint64_t> version_{1};
+  std::atomic<std::uint64_t> opened_{0};
+  std::atomic<bool> has_opener_{false};
 
   Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void()>> listeners_ GUARDED_BY(listeners_mutex_);

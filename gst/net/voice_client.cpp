@@ -2,6 +2,8 @@
 #include "net/voice_client.hpp"
 
 #include "base/overloaded.hpp"
+#include "net/socket_error.hpp"
+#include "voice/credential_updates.hpp"
 
 #include <glib-unix.h>
 #include <sodium.h>
@@ -20,20 +22,6 @@ std::uint64_t random_bits() {
   std::uint64_t bits = 0;
   randombytes_buf(&bits, sizeof bits);
   return bits;
-}
-
-voice::SocketError translate(ConnectError error) {
-  switch (error) {
-    case ConnectError::tls_missing:
-      return voice::SocketError::NoTls;
-    case ConnectError::tls_failed:
-      return voice::SocketError::Tls;
-    case ConnectError::not_a_websocket:
-      return voice::SocketError::Handshake;
-    case ConnectError::unreachable:
-      break;
-  }
-  return voice::SocketError::Unreachable;
 }
 
 }  // namespace
@@ -63,31 +51,77 @@ const std::optional<mls::KeyPair>& process_signature_key() {
 }
 
 // Lives on the control thread; shared, so that work posted to it can see that it has ended.
-class VoiceClient::Link : public std::enable_shared_from_this<Link> {
+class VoiceClient::Link : public std::enable_shared_from_this<Link>, private BotSeat::Observer {
  public:
-  Link(voice::Credentials credentials, ClientOptions options, Observer& observer,
-       GMainContext* context)
+  Link(voice::Credentials credentials, ClientOptions options, VoiceClient::Observer& observer,
+       const std::shared_ptr<ControlThread>& thread)
       : options_(std::move(options)),
         observer_(observer),
-        context_(context),
+        thread_(thread),
+        context_(thread->context()),
         own_user_(credentials.user_id),
+        updates_(credentials),
         session_(std::move(credentials), options_.voice, random_bits),
-        timer_(context,
-               [this] { drive([this](voice::Out& out) { session_.on_timer(now(), out); }); }) {}
+        timer_(context_,
+               [this] { drive([this](voice::Out& out) { session_.on_timer(now(), out); }); }),
+        updates_timer_(context_, [this] { renew_with_updates(); }) {}
 
-  ~Link() { stop_reading(); }
+  ~Link() override { stop_reading(); }
 
   void start() {
-    drive([this](voice::Out& out) { session_.start(now(), out); });
+    if (options_.bot) {
+      suspend("Waiting for Discord's gateway.", forever);
+      // An attempt that is called off while it waits has a message to cancel.
+      observer_.on_action(
+          voice::Progress{"voice-connect", "Connecting to Discord's gateway", false});
+      seat_ =
+          std::make_unique<BotSeat>(thread_, *options_.bot, static_cast<BotSeat::Observer&>(*this));
+    } else if (options_.wait_for_updates) {
+      suspend("Waiting for the application to join.", options_.voice.patience);
+      observer_.on_action(voice::Progress{"voice-connect", "Waiting for the application", false});
+      observer_.on_action(voice::NeedCredentials{"There are no credentials yet."});
+    } else {
+      drive([this](voice::Out& out) { session_.start(now(), out); });
+    }
   }
 
   void stop() {
+    // First out of the channel, then off the voice server: the other order looks like a lost call.
+    seat_.reset();
+    updates_timer_.set(std::nullopt);
     drive([this](voice::Out& out) { session_.stop(now(), out); });
     websocket_.reset();
   }
 
   void datagram(voice::Generation generation, ByteSpan bytes) {
     drive([&](voice::Out& out) { session_.on_datagram(generation, bytes, now(), out); });
+  }
+
+  void update_server(std::string endpoint, SecretString token) {
+    const bool gone = endpoint.empty();
+    const bool complete = updates_.server(std::move(endpoint), std::move(token), now());
+    if (gone) {
+      suspend("The voice server is gone; waiting for another one.", failover);
+    }
+    if (complete) {
+      renew_with_updates();
+    }
+    updates_timer_.set(updates_.due());
+  }
+
+  void update_state(std::string session_id) {
+    if (updates_.state(std::move(session_id))) {
+      renew_with_updates();
+    }
+    updates_timer_.set(updates_.due());
+  }
+
+  void change(const voice::gateway::Wish& wish) {
+    if (seat_) {
+      seat_->change(wish);
+    } else {
+      updates_.set_channel(wish.channel);
+    }
   }
 
   void undecryptable(std::uint64_t user) {
@@ -100,11 +134,56 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
   }
 
   Status status() const {
-    return {session_.state(),    session_.counters(), session_.heartbeat_rtt(),
-            session_.ping_rtt(), session_.mode(),     session_.ssrc()};
+    return {session_.state(),
+            session_.counters(),
+            session_.heartbeat_rtt(),
+            session_.ping_rtt(),
+            session_.mode(),
+            session_.ssrc(),
+            own_user_,
+            seat_ ? std::optional(seat_->status()) : std::nullopt};
   }
 
  private:
+  static constexpr Duration forever = std::chrono::hours(24 * 365);
+  static constexpr Duration failover = std::chrono::seconds(90);
+
+  void suspend(const std::string& reason, Duration patience) {
+    drive([=, this](voice::Out& out) { session_.suspend(reason, patience, now(), out); });
+  }
+
+  void renew_with_updates() { renew(updates_.take(), false); }
+
+  void renew(const voice::Credentials& credentials, bool stage) {
+    own_user_ = credentials.user_id;
+    drive([=, this](voice::Out& out) {
+      session_.set_stage(stage);
+      session_.renew(credentials, now(), out);
+    });
+  }
+
+  void on_gateway(const voice::gateway::Action& action) override {
+    std::visit(
+        Overloaded{
+            [this](const voice::gateway::SeatCredentials& a) { renew(a.credentials, a.stage); },
+            // The seat knows better when waiting has no sense any more, and says so.
+            [this](const voice::gateway::SeatSuspended& a) { suspend(a.reason, forever); },
+            [this](const voice::gateway::SeatFailed& a) {
+              drive([=, this](voice::Out& out) {
+                session_.give_up(a.kind, a.message, a.debug, now(), out);
+              });
+            },
+            [&](const auto&) { observer_.on_gateway(action); },
+        },
+        action);
+  }
+
+  void want_name(std::uint64_t user) {
+    if (seat_) {
+      seat_->want_name(user);
+    }
+  }
+
   // Lets the session take one step and carries out what it asks for. A step that an action causes
   // (a socket that cannot be opened) runs after the actions that are already there.
   void drive(const std::function<void(voice::Out&)>& step) {
@@ -169,6 +248,21 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
                        observer_.on_media_socket(a.generation, udp_);
                      }
                    },
+                   [this](const voice::NeedCredentials& a) {
+                     if (seat_) {
+                       seat_->renew();
+                     } else {
+                       observer_.on_action(a);
+                     }
+                   },
+                   [this](const voice::UserJoined& a) {
+                     observer_.on_action(a);
+                     want_name(a.user);
+                   },
+                   [this](const voice::MapSsrc& a) {
+                     observer_.on_action(a);
+                     want_name(a.user);
+                   },
                    [this](const auto& a) { observer_.on_action(a); },
                },
                action);
@@ -196,7 +290,7 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
     };
     callbacks.failed = [this, generation](ConnectError error, const std::string& detail) {
       drive([=, this](voice::Out& out) {
-        session_.on_socket_error(generation, translate(error), detail, now(), out);
+        session_.on_socket_error(generation, to_socket_error(error), detail, now(), out);
       });
     };
     websocket_ = std::make_unique<WebSocket>(a.url, options_.ca_file, std::move(callbacks));
@@ -250,11 +344,15 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
   }
 
   ClientOptions options_;
-  Observer& observer_;
+  VoiceClient::Observer& observer_;
+  std::shared_ptr<ControlThread> thread_;
   GMainContext* context_;
   std::uint64_t own_user_;
+  voice::CredentialUpdates updates_;
   voice::Session session_;
   Timer timer_;
+  Timer updates_timer_;
+  std::unique_ptr<BotSeat> seat_;
   std::unique_ptr<WebSocket> websocket_;
   voice::Generation websocket_generation_ = 0;
   std::shared_ptr<UdpSocket> udp_;
@@ -267,8 +365,12 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link> {
 VoiceClient::VoiceClient(voice::Credentials credentials, ClientOptions options, Observer& observer)
     : thread_(ControlThread::get()) {
   thread_->run([&] {
-    link_ = std::make_shared<Link>(std::move(credentials), std::move(options), observer,
-                                   thread_->context());
+    if (options.bot) {
+      options.voice.can_renew = true;
+      options.voice.ask_after_move = true;
+      options.voice.patience = std::chrono::minutes(5);
+    }
+    link_ = std::make_shared<Link>(std::move(credentials), std::move(options), observer, thread_);
   });
 }
 
@@ -292,6 +394,31 @@ void VoiceClient::hand_datagram(voice::Generation generation, ByteSpan bytes) {
           link->datagram(generation, copy);
         }
       });
+}
+
+void VoiceClient::update_server(std::string endpoint, SecretString token) {
+  thread_->post([weak = std::weak_ptr<Link>(link_), endpoint = std::move(endpoint),
+                 token = std::move(token)] {
+    if (const std::shared_ptr<Link> link = weak.lock()) {
+      link->update_server(endpoint, token);
+    }
+  });
+}
+
+void VoiceClient::update_state(std::string session_id) {
+  thread_->post([weak = std::weak_ptr<Link>(link_), session_id = std::move(session_id)] {
+    if (const std::shared_ptr<Link> link = weak.lock()) {
+      link->update_state(session_id);
+    }
+  });
+}
+
+void VoiceClient::change(const voice::gateway::Wish& wish) {
+  thread_->post([weak = std::weak_ptr<Link>(link_), wish] {
+    if (const std::shared_ptr<Link> link = weak.lock()) {
+      link->change(wish);
+    }
+  });
 }
 
 void VoiceClient::hand_undecryptable(std::uint64_t user) {

@@ -1,6 +1,7 @@
 // Carries out what a voice::Session asks for: its WebSocket, its UDP socket, its timer.
 #pragma once
 
+#include "net/bot_seat.hpp"
 #include "net/control_thread.hpp"
 #include "net/udp_socket.hpp"
 #include "net/websocket.hpp"
@@ -16,6 +17,10 @@ struct ClientOptions {
   voice::Options voice;
   std::string ca_file;             // empty: the system's certificates
   int receive_buffer = 4'000'000;  // bytes asked of the kernel for the media socket
+  // A bot joins by itself; the credentials of the client are then not looked at.
+  std::optional<BotOptions> bot;
+  // The application gives credentials when it has them, with update_server() and update_state().
+  bool wait_for_updates = false;
 };
 
 // Whether AES-GCM is the faster choice here: without the instructions XChaCha20 is.
@@ -40,6 +45,8 @@ class VoiceClient {
                                  std::shared_ptr<UdpSocket> socket) = 0;
     // Every action that is not a matter of sockets.
     virtual void on_action(const voice::Action& action) = 0;
+    // What concerns a bot's place in its guild.
+    virtual void on_gateway(const voice::gateway::Action& action) = 0;
   };
 
   // `observer` is not called after `stop` and outlives the client.
@@ -56,6 +63,14 @@ class VoiceClient {
   // A datagram that belongs to the session rather than to the media (ping and discovery replies).
   // Any thread; returns at once.
   void hand_datagram(voice::Generation generation, ByteSpan bytes);
+
+  // What an application learned from its own Discord library; see voice::CredentialUpdates. An
+  // empty endpoint: the server is gone. Any thread; return at once.
+  void update_server(std::string endpoint, SecretString token);
+  void update_state(std::string session_id);
+  // Moves the bot, or changes how it shows; for an application, the channel of what comes next. Any
+  // thread; returns at once.
+  void change(const voice::gateway::Wish& wish);
 
   // Media found that the frames of this user cannot be opened any more. Any thread; returns at
   // once.
@@ -77,6 +92,8 @@ class VoiceClient {
     std::optional<Duration> ping_rtt;
     std::optional<transport::Mode> mode;
     std::uint32_t ssrc = 0;
+    std::uint64_t own_user = 0;
+    std::optional<BotSeat::Status> bot;
   };
   Status status() const;
 

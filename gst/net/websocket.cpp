@@ -225,6 +225,8 @@ WebSocket::WebSocket(const std::string& url, const std::string& ca_file, Callbac
     fail_later(ConnectError::unreachable, "the address cannot be parsed");
     return;
   }
+  // Compressed messages could unfold to any size, and Discord's JSON is small enough as it is.
+  soup_message_disable_feature(message, SOUP_TYPE_WEBSOCKET_EXTENSION_MANAGER);
   g_signal_connect(message, "accept-certificate", G_CALLBACK(on_accept_certificate),
                    &impl_->tls_problem);
   soup_session_websocket_connect_async(impl_->session, message, nullptr, nullptr,

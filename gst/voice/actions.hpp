@@ -44,6 +44,8 @@ enum class FailKind {
   Authentication,    // 4004
   StaleCredentials,  // the session is over; endpoint, session-id and token must be renewed
   Removed,           // disconnected from the channel (4014, 4022)
+  NotAllowed,        // the bot lacks a permission, or is not in the guild
+  Full,              // no place left in the channel
   DaveRequired,      // the call demands end-to-end encryption that was not offered
   Encryption,        // the call's end-to-end encryption cannot be had, or is not what was asked for
   UnsupportedMode,   // transport encryption unknown to this version

@@ -95,6 +95,24 @@ std::string_view describe(EndpointError error) noexcept {
 }
 
 Result<std::string, EndpointError> gateway_url(std::string_view endpoint) {
+  return websocket_url(endpoint, "/?v=8");
+}
+
+std::string endpoint_host(std::string_view endpoint) {
+  if (!take_scheme(endpoint, "wss://")) {
+    take_scheme(endpoint, "ws://");
+  }
+  const std::size_t end =
+      endpoint.starts_with('[') ? endpoint.find(']') + 1 : endpoint.find_first_of(":/");
+  std::string host(endpoint.substr(0, end));
+  for (char& c : host) {
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  }
+  return host;
+}
+
+Result<std::string, EndpointError> websocket_url(std::string_view endpoint,
+                                                 std::string_view path_and_query) {
   bool plain = false;
   if (!take_scheme(endpoint, "wss://")) {
     plain = take_scheme(endpoint, "ws://");
@@ -148,7 +166,7 @@ Result<std::string, EndpointError> gateway_url(std::string_view endpoint) {
 
   std::string url = plain ? "ws://" : "wss://";
   url.append(endpoint);
-  url.append("/?v=8");
+  url.append(path_and_query);
   return url;
 }
 

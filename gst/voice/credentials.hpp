@@ -39,6 +39,13 @@ std::string_view describe(EndpointError error) noexcept;
 // interface, since the token travels in it.
 Result<std::string, EndpointError> gateway_url(std::string_view endpoint);
 
+// The URL of a WebSocket at `endpoint` under the same rules, followed by `path_and_query`.
+Result<std::string, EndpointError> websocket_url(std::string_view endpoint,
+                                                 std::string_view path_and_query);
+
+// The host of an endpoint that websocket_url() accepts, in lower case, without scheme and port.
+std::string endpoint_host(std::string_view endpoint);
+
 // Empty when the values can be used, otherwise one sentence that names every missing or invalid one
 // as its property is called. Never contains the token.
 std::string problems(const Credentials& credentials);

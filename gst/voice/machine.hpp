@@ -32,6 +32,7 @@ struct Session::Machine {
   void begin(Time now, Out& out);
   void stop(Out& out);
   void renew(Credentials fresh, Time now, Out& out);
+  void suspend(std::string reason, Duration patience, Time now, Out& out);
   void open_socket(Time now, Out& out);
   void drop_socket(std::uint16_t code, Out& out);
   void forget_socket();
@@ -95,6 +96,7 @@ struct Session::Machine {
 
   Credentials credentials;
   Options options;
+  bool stage = false;  // known to be a stage channel
   Random random;
   std::string url;
   State state = State::Idle;

@@ -9,9 +9,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration step_timeout = 10s;
-constexpr Duration move_timeout = 10s;         // 4014, 4022: how long a move may take to show
-constexpr Duration credentials_timeout = 60s;  // a server failover takes that long
-constexpr Duration stable_after = 30s;         // then earlier failures are forgotten
+constexpr Duration move_timeout = 10s;  // 4014, 4022: how long a move may take to show
+constexpr Duration stable_after = 30s;  // then earlier failures are forgotten
 constexpr std::array<Duration, 4> reconnect_delays = {0s, 1s, 2s, 5s};
 constexpr std::array<Duration, 5> rejoin_delays = {0s, 2s, 5s, 10s, 30s};
 
@@ -78,6 +77,16 @@ void Session::Machine::renew(Credentials fresh, Time now, Out& out) {
   tries = 0;
   credentials = std::move(fresh);
   begin(now, out);
+}
+
+void Session::Machine::suspend(std::string reason, Duration patience, Time now, Out& out) {
+  drop_socket(normal_closure, out);
+  leave_media(out);
+  reconnect_at.reset();
+  ask_at.reset();
+  last_cause = {FailKind::Timeout, reason + " Nothing came for too long; start again.", {}};
+  give_up_at = now + patience;
+  set_state(State::AwaitingCredentials, std::move(reason), out);
 }
 
 void Session::Machine::open_socket(Time now, Out& out) {
@@ -160,6 +169,12 @@ void Session::Machine::socket_closed(std::optional<std::uint16_t> code, std::str
     debug += ": " + printable(reason);
   }
   Cause cause{row.kind, std::string(row.sentence), std::move(debug)};
+  if (code == 4006 && !ever_complete) {
+    // Discord does not say which of the values it does not like.
+    cause.sentence +=
+        " They belong together with user-id, guild-id and channel-id: a wrong one of these is "
+        "answered with 4006 as well.";
+  }
   switch (row.action) {
     case CloseAction::Resume:
       reconnect(std::move(cause), reconnect_delays.size(), now, out);
@@ -192,7 +207,12 @@ void Session::Machine::socket_closed(std::optional<std::uint16_t> code, std::str
       }
       // Coming back uninvited would undo a moderator's decision, so nobody is asked.
       last_cause = cause;
-      give_up_at = now + move_timeout;
+      if (options.ask_after_move) {
+        ask_at = now + move_timeout;
+        give_up_at = now + move_timeout + options.patience;
+      } else {
+        give_up_at = now + move_timeout;
+      }
       set_state(State::AwaitingCredentials, std::move(cause.sentence), out);
       return;
     case CloseAction::Stop:
@@ -306,7 +326,7 @@ void Session::Machine::rejoin(Cause cause, std::size_t max_rejoins, Time now, Ou
   leave_media(out);
   const Duration delay = rejoin_delays[rejoins++];
   last_cause = cause;
-  give_up_at = now + delay + credentials_timeout;
+  give_up_at = now + delay + options.patience;
   set_state(State::AwaitingCredentials, cause.sentence, out);
   if (delay == Duration::zero()) {
     out.push_back(NeedCredentials{std::move(cause.sentence)});
@@ -333,7 +353,11 @@ void Session::Machine::step_timed_out(Time now, Out& out) {
     case Step::None:
       return;
     case Step::Open:
-      missing = "did not open the WebSocket";
+      // A server that speaks no TLS waits for us to say something it understands, as we wait.
+      missing = url.starts_with("wss://")
+                    ? "did not finish the TLS handshake or open the WebSocket (is it a plain ws:// "
+                      "port, or another service?)"
+                    : "did not open the WebSocket";
       break;
     case Step::Ready:
       missing = "did not answer Identify with Ready";

@@ -54,7 +54,7 @@ void Session::Machine::with_dave(Out& out, const std::function<void(dave::Out&)>
 
 void Session::Machine::begin_encryption(Time now, Out& out) {
   with_dave(out, [&](dave::Out& actions) {
-    dave->begin({credentials.user_id, credentials.channel_id, false}, now, actions);
+    dave->begin({credentials.user_id, credentials.channel_id, stage}, now, actions);
   });
 }
 

@@ -1,93 +1,22 @@
 #include "voice/messages.hpp"
 
+#include "voice/json_read.hpp"
+
 #include <arpa/inet.h>
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
-#include <nlohmann/json.hpp>
 
 namespace discord::voice {
 namespace {
 
-using nlohmann::json;
+using namespace json_read;
 
 constexpr Duration default_heartbeat_interval = std::chrono::milliseconds(13750);
 // Beating more often than asked is allowed, so the upper bound is safe; the lower one keeps a
 // nonsense value from turning into a busy loop.
 constexpr double min_interval_ms = 20;
 constexpr double max_interval_ms = 60000;
-
-// The parser recurses for nobody, but a document of brackets costs a node each: refuse it unread.
-bool too_deep(std::string_view text) noexcept {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        in_string = false;
-      }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > max_json_depth) {
-        return true;
-      }
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-// A member that is there and not null.
-const json* member(const json& object, const char* key) noexcept {
-  if (!object.is_object()) {
-    return nullptr;
-  }
-  const auto it = object.find(key);
-  return it == object.end() || it->is_null() ? nullptr : &*it;
-}
-
-// Tells "absent or null" (ok, empty) from "of another type or range" (not ok).
-template <class T> struct Field {
-  std::optional<T> value;
-  bool ok = true;
-};
-
-template <class T> Field<T> integer(const json& object, const char* key) noexcept {
-  const json* value = member(object, key);
-  if (value == nullptr) {
-    return {};
-  }
-  if (const auto* u = value->get_ptr<const json::number_unsigned_t*>()) {
-    if (*u <= static_cast<std::uint64_t>(std::numeric_limits<T>::max())) {
-      return {static_cast<T>(*u), true};
-    }
-    return {std::nullopt, false};
-  }
-  if constexpr (std::numeric_limits<T>::is_signed) {
-    if (const auto* i = value->get_ptr<const json::number_integer_t*>()) {
-      if (*i >= std::numeric_limits<T>::min() && *i <= std::numeric_limits<T>::max()) {
-        return {static_cast<T>(*i), true};
-      }
-    }
-  }
-  return {std::nullopt, false};
-}
-
-const std::string* text(const json& object, const char* key) noexcept {
-  const json* value = member(object, key);
-  return value == nullptr ? nullptr : value->get_ptr<const json::string_t*>();
-}
-
-std::optional<std::uint64_t> snowflake(const json& object, const char* key) noexcept {
-  const std::string* value = text(object, key);
-  return value == nullptr ? std::nullopt : parse_snowflake(*value);
-}
 
 bool is_ip_literal(const std::string& address) noexcept {
   unsigned char scratch[16];
@@ -294,26 +223,6 @@ Body parse_body(std::int64_t op, json& d) {
   }
 }
 
-// Appends `text` as a JSON string. Written by hand because a JSON tree would leave copies of the
-// token on the heap.
-void append_quoted(std::string& out, std::string_view text) {
-  static constexpr char digits[] = "0123456789abcdef";
-  out.push_back('"');
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out.push_back('\\');
-      out.push_back(c);
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out.append("\\u00");
-      out.push_back(digits[static_cast<unsigned char>(c) >> 4]);
-      out.push_back(digits[c & 15]);
-    } else {
-      out.push_back(c);
-    }
-  }
-  out.push_back('"');
-}
-
 // The members Identify and Resume share, without the closing braces.
 std::string secret_message(int op, const Credentials& credentials, bool with_user) {
   std::string out;
@@ -332,6 +241,28 @@ std::string secret_message(int op, const Credentials& credentials, bool with_use
 }
 
 }  // namespace
+
+namespace json_read {
+
+void append_quoted(std::string& out, std::string_view text) {
+  static constexpr char digits[] = "0123456789abcdef";
+  out.push_back('"');
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out.push_back('\\');
+      out.push_back(c);
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out.append("\\u00");
+      out.push_back(digits[static_cast<unsigned char>(c) >> 4]);
+      out.push_back(digits[c & 15]);
+    } else {
+      out.push_back(c);
+    }
+  }
+  out.push_back('"');
+}
+
+}  // namespace json_read
 
 std::string_view to_string(MessageError error) noexcept {
   switch (error) {
@@ -366,7 +297,7 @@ Result<Message, MessageError> parse_text(std::string_view text) {
   if (text.size() > max_message_size) {
     return Failure{MessageError::TooLarge};
   }
-  if (too_deep(text)) {
+  if (too_deep(text, max_json_depth)) {
     return Failure{MessageError::TooDeep};
   }
   json tree = json::parse(text.begin(), text.end(), nullptr, false);

@@ -48,6 +48,10 @@ std::string_view to_string(FailKind kind) noexcept {
       return "stale-credentials";
     case FailKind::Removed:
       return "removed";
+    case FailKind::NotAllowed:
+      return "not-allowed";
+    case FailKind::Full:
+      return "full";
     case FailKind::DaveRequired:
       return "dave-required";
     case FailKind::Encryption:
@@ -84,6 +88,22 @@ void Session::renew(Credentials credentials, Time now, Out& out) {
   if (machine_->state != State::Idle && machine_->state != State::Stopped) {
     machine_->renew(std::move(credentials), now, out);
   }
+}
+
+void Session::suspend(std::string reason, Duration patience, Time now, Out& out) {
+  if (!machine_->is_over()) {
+    machine_->suspend(std::move(reason), patience, now, out);
+  }
+}
+
+void Session::give_up(FailKind kind, std::string sentence, std::string debug, Time, Out& out) {
+  if (!machine_->is_over()) {
+    machine_->fail({kind, std::move(sentence), std::move(debug)}, out);
+  }
+}
+
+void Session::set_stage(bool stage) {
+  machine_->stage = stage;
 }
 
 void Session::on_socket_open(Generation generation, Time now, Out& out) {

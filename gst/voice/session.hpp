@@ -31,6 +31,9 @@ struct Options {
   bool prefer_aes = true;  // AES-GCM where the server lists it; false asks for XChaCha20
   bool prime = false;      // speak five silence frames after the Session Description
   bool can_renew = false;  // somebody answers NeedCredentials; otherwise a lost session is a Fail
+  Duration patience = std::chrono::seconds(60);  // for that answer
+  // Ask for credentials also when a move does not show, because who answers knows of kicks.
+  bool ask_after_move = false;
   EncryptionOptions e2ee = {};
 };
 
@@ -78,6 +81,14 @@ class Session {
   // Leaves whatever connection there is and makes a full new one. Works in every state between
   // start() and stop(), also after Fail, which is how a move or a region change goes on.
   void renew(Credentials credentials, Time now, Out& out);
+
+  // Closes whatever connection there is, if any, and waits for renew(); fails with `reason` when
+  // none comes within `patience`. Also instead of start(), when there are no credentials yet.
+  void suspend(std::string reason, Duration patience, Time now, Out& out);
+  // Ends with this Fail, because somebody else knows that it cannot go on.
+  void give_up(FailKind kind, std::string sentence, std::string debug, Time now, Out& out);
+  // The channel of the next connections is a stage, which may go without end-to-end encryption.
+  void set_stage(bool stage);
 
   void on_socket_open(Generation generation, Time now, Out& out);
   void on_text(Generation generation, std::string_view text, Time now, Out& out);

@@ -140,6 +140,7 @@ TEST(Docs, TheLinesCanBePasted) {
       Call call(call_options(5));
       const loopback::Credentials c = call.server.add_client();
       dir.write("token", c.token + "\n");
+      dir.write("bot", call.server.bot_token());
       dir.write("key", to_hex(some_key().view()) + "\n");
       const std::vector<std::pair<std::string, std::string>> values = {
           {"$ENDPOINT", "ws://" + call.server.endpoint()},
@@ -147,6 +148,9 @@ TEST(Docs, TheLinesCanBePasted) {
           {"$USER_ID", std::to_string(c.user_id)},
           {"$GUILD_ID", std::to_string(c.guild_id)},
           {"$CHANNEL_ID", std::to_string(c.channel_id)},
+          // A bot's line connects to Discord.
+          {"bot-token-file=token",
+           "bot-token-file=bot gateway-url=ws://" + call.server.endpoint()},
           // Sound cards are not for tests.
           {"autoaudiosink", "fakesink sync=false"}};
       for (const auto& [name, value] : values) {

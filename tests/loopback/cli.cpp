@@ -220,7 +220,32 @@ const std::vector<Row>& rows() {
       {"replayed-frames", "N", "authentic packets a second with a frame that was sent before (0)",
        within(0, 10000, [](C& c, double v) { c.server.noise.replayed_frames = v; })},
 
-      {nullptr, nullptr, "=Gateway", nullptr},
+      {nullptr, nullptr, "=Main gateway", nullptr},
+      {"bot-token", "TEXT", "token of the bot (loopback-bot-token)",
+       [](C& c, const std::string& t) {
+         c.server.main.bot_token = t;
+         return !t.empty();
+       }},
+      {"not-invited", nullptr, "the bot is in no guild",
+       on([](C& c) { c.server.main.invited = false; })},
+      {"server-first", nullptr, "the voice server update before the bot's voice state",
+       on([](C& c) { c.server.main.server_first = true; })},
+      {"main-resumed-first", nullptr, "RESUMED before the missed events instead of after them",
+       on([](C& c) { c.server.main.resumed_first = true; })},
+      {"ignore-joins", "N", "leave the first N requests to join unanswered (0)",
+       within(0, 1e6, [](C& c, double v) { c.server.main.ignore_joins = static_cast<int>(v); })},
+      {"null-endpoint", "N", "the first N joins get a null endpoint, the real one 300 ms later (0)",
+       within(0, 1e6,
+              [](C& c, double v) { c.server.main.null_endpoint_joins = static_cast<int>(v); })},
+      {"stale-joins", "N", "the first N joins get credentials that are refused with 4006 (0)",
+       within(0, 1e6, [](C& c, double v) { c.server.main.stale_joins = static_cast<int>(v); })},
+      {"main-heartbeat", "MS", "heartbeat interval of the main gateway (41250)",
+       within(10, 1e6, [](C& c, double v) { c.server.main.heartbeat_interval_ms = v; })},
+      {"guild-size", "BYTES", "blow GUILD_CREATE up by so much (0)",
+       within(0, 15e6,
+              [](C& c, double v) { c.server.main.ballast = static_cast<std::size_t>(v); })},
+
+      {nullptr, nullptr, "=Voice gateway", nullptr},
       {"mode", "MODE", "offer only this encryption mode (both AEAD rtpsize modes)",
        [](C& c, const std::string& t) {
          const auto mode = transport::mode_from_name(t);
@@ -267,7 +292,7 @@ const std::vector<Row>& rows() {
 
 std::string help() {
   std::string out =
-      "discord-loopback: a Discord voice server on 127.0.0.1, with people who talk.\n\n"
+      "discord-loopback: a Discord on 127.0.0.1, with people who talk.\n\n"
       "Usage: discord-loopback [options]\n\n"
       "Prints one line of JSON when it is ready (where to connect, with what) and one with what "
       "was\n"

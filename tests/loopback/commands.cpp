@@ -68,6 +68,9 @@ void VoiceServer::close_clients(Room& room, std::uint16_t code, const std::strin
 json VoiceServer::run(Room& room, const json& command) {
   const std::string what = command["do"];
   const Time now = monotonic_now();
+  if (what.starts_with("gateway-") || what.starts_with("bot-") || what.starts_with("guild-")) {
+    return main_->command(room.guild_id, command, now);
+  }
   if (what == "drop-socket") {
     for (const auto& client : room.clients) {
       listener_->drop(client->socket);
@@ -96,13 +99,7 @@ json VoiceServer::run(Room& room, const json& command) {
       const std::uint64_t channel = id_of(command, "channel_id");
       room.channel_id = channel != 0 ? channel : room.channel_id + 1;
     }
-    for (const auto& t : room.call->talkers()) {
-      if (t->present) {
-        room.call->rejoin(*t, new_ssrc(), now);
-        t->announced = false;
-      }
-    }
-    make_dave(room, options_.dave, random_.next());
+    relocate(room.guild_id, room.channel_id);
     Client& client = *room.clients.front();
     client.credentials.token = random_text(16);
     client.credentials.channel_id = room.channel_id;

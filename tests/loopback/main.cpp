@@ -34,10 +34,15 @@ json ready_line(const Server& server) {
               {"user_id", std::to_string(c.user_id)},
               {"guild_id", std::to_string(c.guild_id)},
               {"channel_id", std::to_string(c.channel_id)},
+              {"gateway_url", "ws://" + server.endpoint()},
+              {"api_url", "http://" + server.endpoint() + "/api"},
+              {"bot_token", server.bot_token()},
               {"seed", server.seed()},
               {"speakers", speakers}};
   if (!server.tls_endpoint().empty()) {
     out["tls_endpoint"] = "wss://" + server.tls_endpoint();
+    out["tls_gateway_url"] = "wss://" + server.tls_endpoint();
+    out["tls_api_url"] = "https://" + server.tls_endpoint() + "/api";
     out["ca_file"] = server.ca_file();
   }
   return out;
@@ -62,6 +67,10 @@ json final_line(const Server& server, bool records) {
                 {"client_rtcp", s.udp.client_rtcp},
                 {"client_bad", s.udp.client_bad},
                 {"strangers", s.strangers}};
+  out["main"] = {{"identified", s.main.identified}, {"resumed", s.main.resumed},
+                 {"heartbeats", s.main.heartbeats}, {"joins", s.main.joins},
+                 {"leaves", s.main.leaves},         {"seated", s.main.seated},
+                 {"requests", s.main.requests},     {"posted", s.main.posted}};
   if (records) {
     json all = json::object();
     for (const SpeakerTruth& t : server.truth()) {

@@ -13,7 +13,8 @@ namespace discord::loopback {
 
 class Server::Impl {
  public:
-  explicit Impl(Options options) : seed_(options.seed), tls_(options.tls) {
+  explicit Impl(Options options)
+      : seed_(options.seed), bot_token_(options.main.bot_token), tls_(options.tls) {
     server_ =
         std::make_unique<VoiceServer>(std::move(options), [this](const Status& s) { changed(s); });
   }
@@ -98,6 +99,7 @@ class Server::Impl {
 
   VoiceServer& server() { return *server_; }
   std::uint64_t seed() const { return seed_; }
+  const std::string& bot_token() const { return bot_token_; }
   const std::string& ca_file() const { return ca_file_; }
   std::uint16_t port_ = 0;
   std::uint16_t tls_port_ = 0;
@@ -139,6 +141,7 @@ class Server::Impl {
   }
 
   std::uint64_t seed_;
+  std::string bot_token_;
   bool tls_;
   std::string ca_file_;
   std::unique_ptr<VoiceServer> server_;
@@ -179,6 +182,10 @@ std::uint16_t Server::udp_port() const {
 
 std::uint64_t Server::seed() const {
   return impl_->seed();
+}
+
+std::string Server::bot_token() const {
+  return impl_->bot_token();
 }
 
 Credentials Server::credentials(std::uint64_t guild_id) const {

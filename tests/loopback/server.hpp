@@ -4,6 +4,7 @@
 #include "call.hpp"
 #include "dave_call.hpp"
 #include "forwarder.hpp"
+#include "main_gateway.hpp"
 #include "noise.hpp"
 #include "voice_session.hpp"
 
@@ -29,6 +30,7 @@ struct Options {
   ForwarderOptions udp;
   NoiseOptions noise;
   DaveOptions dave;  // of every call
+  MainOptions main;
   std::vector<CallOptions> calls;
   std::vector<ScriptedCommand> script;  // for the first call
   Duration resume_window = std::chrono::seconds(60);
@@ -54,6 +56,7 @@ struct Status {
   PathCounters udp;                     // over all clients, gone ones included
   std::uint64_t strangers = 0;
   DaveCounters dave;  // of the first call
+  MainCounters main;
 };
 
 // The members' side of an end-to-end encrypted call.
@@ -80,6 +83,7 @@ class Server {
   std::string ca_file() const;       // empty without `tls`
   std::uint16_t udp_port() const;
   std::uint64_t seed() const;
+  std::string bot_token() const;
 
   // For the first client of a call; guild 0 = the first call.
   Credentials credentials(std::uint64_t guild_id = 0) const;

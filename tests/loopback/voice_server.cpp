@@ -23,6 +23,11 @@ void add(PathCounters& sum, const PathCounters& c) {
   sum.client_bad += c.client_bad;
 }
 
+// Only the main gateway is asked for an encoding.
+bool is_main_gateway(const std::string& query) {
+  return query.find("encoding=json") != std::string::npos;
+}
+
 bool asks_for_v8(const std::string& query) {
   const std::string padded = "&" + query + "&";
   return padded.find("&v=8&") != std::string::npos;
@@ -39,7 +44,12 @@ VoiceServer::VoiceServer(Options options, OnChange on_change)
           [this](std::uint64_t id, const std::string&, const std::string& q) { opened(id, q); },
           [this](std::uint64_t id, const std::string& t) { text(id, t); },
           [this](std::uint64_t id, ByteSpan b) { binary(id, b); },
-          [this](std::uint64_t id, int code) { closed(id, code); }})),
+          [this](std::uint64_t id, int code) { closed(id, code); },
+          [this](const HttpRequest& request) {
+            HttpAnswer answer = main_->request(request);
+            publish();
+            return answer;
+          }})),
       udp_(std::make_unique<UdpSocket>([this](const Address& from, MutableByteSpan bytes) {
         forwarder_.on_datagram(from, bytes, monotonic_now());
         publish();
@@ -66,6 +76,7 @@ VoiceServer::VoiceServer(Options options, OnChange on_change)
     rooms_.push_back(std::move(room));
     ++index;
   }
+  main_ = std::make_unique<MainGateway>(options_.main, static_cast<MainHost&>(*this));
 }
 
 std::optional<std::string> VoiceServer::start(const std::optional<std::string>& pem) {
@@ -84,7 +95,7 @@ void VoiceServer::shut_down() {
   udp_.reset();
 }
 
-void VoiceServer::log(const std::string& line) const {
+void VoiceServer::log(const std::string& line) {
   if (options_.log) {
     options_.log(line);
   }
@@ -132,6 +143,11 @@ Participant VoiceServer::participant(const Talker& talker) const {
 }
 
 void VoiceServer::opened(std::uint64_t id, const std::string& query) {
+  if (is_main_gateway(query)) {
+    main_->opened(id, monotonic_now());
+    publish();
+    return;
+  }
   ++status_.sockets;
   ++status_.sockets_now;
   if (!asks_for_v8(query)) {
@@ -150,6 +166,15 @@ void VoiceServer::refuse(std::uint64_t id, const CloseSocket& close) {
 }
 
 void VoiceServer::text(std::uint64_t id, const std::string& text) {
+  if (forgotten_.contains(id)) {
+    return;
+  }
+  if (main_->owns(id)) {
+    main_->text(id, text, monotonic_now());
+    arm();
+    publish();
+    return;
+  }
   auto [room, client] = find_socket(id);
   if (client != nullptr) {
     client->session->set_dave_version(room->dave->version());
@@ -169,6 +194,9 @@ void VoiceServer::text(std::uint64_t id, const std::string& text) {
 }
 
 void VoiceServer::binary(std::uint64_t id, ByteSpan bytes) {
+  if (forgotten_.contains(id)) {
+    return;
+  }
   auto [room, client] = find_socket(id);
   if (client != nullptr) {
     apply(*room, *client, client->session->on_binary(bytes, monotonic_now()));
@@ -387,6 +415,13 @@ void VoiceServer::end_session(Room& room, Client& client) {
 }
 
 void VoiceServer::closed(std::uint64_t id, int code) {
+  if (main_->owns(id)) {
+    main_->closed(id, monotonic_now());
+    arm();
+    publish();
+    return;
+  }
+  forgotten_.erase(id);
   --status_.sockets_now;
   status_.last_close_received = code;
   auto [room, client] = find_socket(id);
@@ -417,6 +452,7 @@ void VoiceServer::tick() {
     log("script: " + command_now.dump() + " -> " + answer.dump());
   }
   forwarder_.advance(now);
+  main_->advance(now);
   for (const auto& room : rooms_) {
     room->call->advance(
         now, [&](const Packet& packet) { return forwarder_.forward(room->guild_id, packet, now); });
@@ -448,7 +484,7 @@ void VoiceServer::arm() {
   if (!timer_) {
     return;
   }
-  Deadline at = forwarder_.next_deadline();
+  Deadline at = earlier(forwarder_.next_deadline(), main_->next_deadline());
   for (const auto& room : rooms_) {
     at = earlier(at, earlier(room->call->next_deadline(), room->noise->next_deadline(*room->call)));
     at = earlier(at, room->dave->next_deadline());
@@ -466,6 +502,7 @@ void VoiceServer::arm() {
 
 void VoiceServer::publish() {
   Status s = status_;
+  s.main = main_->counters();
   s.udp = gone_;
   s.strangers = forwarder_.strangers();
   s.finished = !rooms_.empty();

@@ -1,19 +1,23 @@
 // Sessions, calls and media of the loopback Discord, on the server's thread.
 #pragma once
 
+#include "main_gateway.hpp"
 #include "server.hpp"
 #include "udp_socket.hpp"
 #include "websocket_listener.hpp"
+
+#include <set>
 
 namespace discord::loopback {
 
 nlohmann::json to_json(const DaveTruth& truth);
 
-class VoiceServer {
+class VoiceServer : private MainHost {
  public:
   using OnChange = std::function<void(const Status&)>;
 
   VoiceServer(Options options, OnChange on_change);
+  ~VoiceServer() override = default;
   std::optional<std::string> start(const std::optional<std::string>& pem);
   // Ends all sockets; what was counted stays. On the server's thread, as everything while it runs.
   void shut_down();
@@ -94,9 +98,23 @@ class VoiceServer {
   std::pair<Room*, Client*> find_socket(std::uint64_t id) const;
   Client& make_client(Room& room);
   std::uint32_t new_ssrc() { return next_ssrc_++; }
-  std::string random_text(std::size_t size);
+  std::string random_text(std::size_t size) override;
   Participant participant(const Talker& talker) const;
-  void log(const std::string& line) const;
+  void log(const std::string& line) override;
+
+  // For the main gateway (voice_bot.cpp).
+  void send_text(std::uint64_t socket, const std::string& text) override;
+  void close_socket(std::uint64_t socket, std::uint16_t code, const std::string& why) override;
+  void drop_socket(std::uint64_t socket) override;
+  bool is_tls(std::uint64_t socket) override;
+  std::string voice_endpoint(bool tls) override;
+  std::vector<std::uint64_t> guilds() override;
+  std::uint64_t call_channel(std::uint64_t guild) override;
+  std::vector<Person> people(std::uint64_t guild) override;
+  std::string issue(std::uint64_t guild, std::uint64_t channel, std::uint64_t user,
+                    const std::string& session, bool spoiled) override;
+  void end_voice(std::uint64_t guild, std::uint64_t user, std::uint16_t code) override;
+  void relocate(std::uint64_t guild, std::uint64_t channel) override;
 
   Options options_;
   OnChange on_change_;
@@ -108,6 +126,8 @@ class VoiceServer {
   std::unique_ptr<UdpSocket> udp_;
   std::unique_ptr<Timer> timer_;
   std::vector<std::unique_ptr<Room>> rooms_;
+  std::unique_ptr<MainGateway> main_;
+  std::set<std::uint64_t> forgotten_;  // voice sockets whose session moved on without telling them
   std::multimap<Time, nlohmann::json> script_;
   bool script_started_ = false;
   // Small numbers assigned in order, as the real server does.

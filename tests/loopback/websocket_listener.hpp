@@ -3,7 +3,10 @@
 
 #include "base/bytes.hpp"
 
+#include "main_gateway.hpp"
+
 #include <libsoup/soup.h>
+#include <zlib.h>
 #include <functional>
 #include <map>
 #include <optional>
@@ -20,6 +23,8 @@ class WebSocketListener {
     std::function<void(std::uint64_t id, ByteSpan bytes)> binary;
     // `code` is the peer's close code, 1006 when there was none. No callback follows.
     std::function<void(std::uint64_t id, int code)> closed;
+    // An ordinary HTTP request under /api.
+    std::function<HttpAnswer(const HttpRequest&)> http;
   };
 
   explicit WebSocketListener(Callbacks callbacks);
@@ -39,6 +44,8 @@ class WebSocketListener {
   void send_binary(std::uint64_t id, ByteSpan bytes);
   // After this no message of the socket is reported any more, only `closed`.
   void close(std::uint64_t id, std::uint16_t code, const std::string& reason);
+  // Whether it came by wss://.
+  bool is_tls(std::uint64_t id) const;
   // Ends the TCP connection without a close frame.
   void drop(std::uint64_t id);
 
@@ -49,9 +56,13 @@ class WebSocketListener {
     SoupWebsocketConnection* connection;
     GSocket* socket;  // may be null
     bool closing = false;
+    bool tls = false;
+    std::unique_ptr<z_stream> deflate;  // `compress=zlib-stream`: one stream for the connection
   };
   static void on_socket(SoupServer*, SoupServerMessage*, const char* path, SoupWebsocketConnection*,
                         gpointer self);
+  static void on_http(SoupServer*, SoupServerMessage*, const char* path, GHashTable*,
+                      gpointer self);
   static void on_message(SoupWebsocketConnection*, int type, GBytes*, gpointer socket);
   static void on_closed(SoupWebsocketConnection*, gpointer socket);
   Socket* find(std::uint64_t id);
