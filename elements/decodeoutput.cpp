@@ -6,6 +6,7 @@
 #include "rtp/header.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace discord {
 
@@ -55,6 +56,11 @@ void DecodeOutput::set_live(bool live) {
   live_ = live;
 }
 
+void DecodeOutput::set_same_thread(bool same) {
+  Lock lock(mutex_);
+  same_thread_ = same;
+}
+
 void DecodeOutput::set_flushing(bool flushing) {
   std::deque<Item> dropped;
   {
@@ -62,29 +68,47 @@ void DecodeOutput::set_flushing(bool flushing) {
     flushing_ = flushing;
     dropped.swap(items_);
   }
+  arrived_.notify_all();
   changed_.notify_all();
 }
 
 void DecodeOutput::add(Item item) {
+  append(std::move(item));
+  arrived_.notify_one();
+}
+
+void DecodeOutput::flush() {
+  {
+    Lock lock(mutex_);
+    if (!std::exchange(unannounced_, false)) {
+      return;
+    }
+  }
+  arrived_.notify_one();
+}
+
+void DecodeOutput::append(Item item) {
   Lock lock(mutex_);
-  if (std::holds_alternative<BufferPtr>(item)) {
+  if (std::holds_alternative<BufferPtr>(item) && !same_thread_) {
     if (live_ && items_.size() >= max_waiting) {
       ++dropped_;
       return;
     }
-    changed_.wait(lock.native(), [this] { return flushing_ || items_.size() < max_waiting; });
+    if (items_.size() >= max_waiting) {
+      arrived_.notify_one();  // whoever is to make room must know that there is something
+      changed_.wait(lock.native(), [this] { return flushing_ || items_.size() < max_waiting; });
+    }
   }
   if (flushing_) {
     return;
   }
   items_.push_back(std::move(item));
-  lock.unlock();
-  changed_.notify_all();
+  unannounced_ = true;
 }
 
 bool DecodeOutput::take(Item& item) {
   Lock lock(mutex_);
-  changed_.wait(lock.native(), [this] { return flushing_ || !items_.empty(); });
+  arrived_.wait(lock.native(), [this] { return flushing_ || !items_.empty(); });
   if (flushing_) {
     return false;
   }
@@ -93,6 +117,16 @@ bool DecodeOutput::take(Item& item) {
   if (items_.size() == max_waiting - 1) {
     changed_.notify_all();
   }
+  return true;
+}
+
+bool DecodeOutput::try_take(Item& item) {
+  Lock lock(mutex_);
+  if (flushing_ || items_.empty()) {
+    return false;
+  }
+  item = std::move(items_.front());
+  items_.pop_front();
   return true;
 }
 
@@ -111,7 +145,9 @@ void DecodeOutput::wait_until(const std::function<bool()>& ready) {
       return;
     }
     Lock lock(mutex_);
+    waiting_ = true;
     changed_.wait(lock.native(), [&] { return flushing_ || batches_ != seen; });
+    waiting_ = false;
   }
 }
 
@@ -170,11 +206,11 @@ void DecodeOutput::frame(const media::DecodedFrame& frame) {
   if (decoded && !frame.opus.empty()) {
     meta->packet = copy_bytes(frame.opus).release();
   }
-  add(std::move(buffer));
+  append(std::move(buffer));
 }
 
 void DecodeOutput::speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) {
-  add(MessagePtr(gst_message_new_element(
+  append(MessagePtr(gst_message_new_element(
       GST_OBJECT_CAST(element_),
       gst_structure_new("discord-speaking", "ssrc", G_TYPE_UINT, ssrc, "user-id", G_TYPE_UINT64,
                         static_cast<guint64>(user_id), "speaking", G_TYPE_BOOLEAN,
@@ -186,21 +222,27 @@ void DecodeOutput::rtcp(ByteSpan compound, Time arrival) {
   BufferPtr buffer = copy_bytes(compound);
   GST_BUFFER_PTS(buffer.get()) =
       static_cast<GstClockTime>(std::max<std::int64_t>(to_ns(arrival), 0));
-  add(Rtcp{std::move(buffer)});
+  append(Rtcp{std::move(buffer)});
 }
 
 void DecodeOutput::deadline(Deadline next) {
+  bool waited_for = false;
   {
     Lock lock(mutex_);
     ++batches_;
+    waited_for = waiting_;
   }
-  changed_.notify_all();
+  flush();
+  if (waited_for) {
+    changed_.notify_all();
+  }
   if (next) {
     due_(*next);
   }
 }
 
 void DecodeOutput::event(const worker::WorkerEvent& event) {
+  flush();  // a worker that was lost may not have ended its batch
   gst_element_post_message(
       element_,
       gst_message_new_element(

@@ -31,11 +31,18 @@ class DecodeOutput final : public worker::PoolObserver {
   static constexpr std::size_t max_waiting = 4096;
 
   void set_live(bool live) EXCLUDES(mutex_);
+  // Whoever brings items takes them as well (`try_take`): nobody waits and nothing is dropped.
+  void set_same_thread(bool same) EXCLUDES(mutex_);
   // While flushing nothing is taken in and `take` returns nothing; what waits is dropped.
   void set_flushing(bool flushing) EXCLUDES(mutex_);
   void add(Item item) EXCLUDES(mutex_);
+  // Wakes `take` for what the engine has brought: once for many frames, since waking a thread costs
+  // a tenth of decoding one. `deadline`, the end of a worker's batch, does it too.
+  void flush() EXCLUDES(mutex_);
   // The next item; waits for it. False when flushing.
   bool take(Item& item) EXCLUDES(mutex_);
+  // The next item if there is one.
+  bool try_take(Item& item) EXCLUDES(mutex_);
   // Waits until `ready`, which is asked again after every batch of frames, or until flushing.
   void wait_until(const std::function<bool()>& ready) EXCLUDES(mutex_);
   std::uint64_t dropped() const EXCLUDES(mutex_);
@@ -49,15 +56,21 @@ class DecodeOutput final : public worker::PoolObserver {
   void failed(const std::string& reason) override;
 
  private:
+  void append(Item item) EXCLUDES(mutex_);
+
   GstElement* element_;
   std::function<void(Time)> due_;
   std::function<void(std::uint64_t)> recover_;
   mutable Mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable arrived_;  // for `take`
+  std::condition_variable changed_;  // for whoever waits for room, or for an engine
   std::deque<Item> items_ GUARDED_BY(mutex_);
   std::uint64_t batches_ GUARDED_BY(mutex_) = 0;
   std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;
+  bool waiting_ GUARDED_BY(mutex_) = false;      // somebody is in `wait_until`
+  bool unannounced_ GUARDED_BY(mutex_) = false;  // there is something `take` may not know of
   bool live_ GUARDED_BY(mutex_) = false;
+  bool same_thread_ GUARDED_BY(mutex_) = false;
   bool flushing_ GUARDED_BY(mutex_) = true;
 };
 

@@ -90,6 +90,9 @@ struct WorkerDec {
   DeadlineTimer timer;
   DecodeOutput output;
   std::atomic<GstFlowReturn> flow{GST_FLOW_OK};
+  // Without workers the streaming thread decodes and pushes itself, as decoders do: handing each
+  // frame to a thread of ours would cost a tenth of the decoding.
+  std::atomic<bool> same_thread{false};
   std::atomic<std::uint64_t> undecryptable{0};  // a user for whom the group should start over
 
   Mutex mutex;
@@ -118,6 +121,7 @@ struct WorkerDec {
   void post_stats() EXCLUDES(mutex);
   WorkerSettings current_settings() const;
   bool push_item(DecodeOutput::Item item);
+  void hand_on();
   GstStructure* stats() EXCLUDES(mutex);
 };
 
@@ -171,6 +175,7 @@ void WorkerDec::start_engine() {
   if (const auto& key = own_key.key()) {
     made->set_key(0, key->mode, key->key, Time{});
   }
+  output.set_same_thread(same_thread);
   follower = CallFollower();
   seen_version = 0;
   Lock lock(mutex);
@@ -237,6 +242,7 @@ void WorkerDec::on_timer(GstClockTime now) {
     const Time time = time_from_ns(static_cast<std::int64_t>(now));
     synchronise(*e, time);
     e->advance(time);
+    hand_on();
     // Workers say what is next when they have answered.
     if (const Deadline next = e->next_deadline(); next && *next > time) {
       arm(*next);
@@ -270,6 +276,7 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
     const MappedBuffer map(datagram.get(), GST_MAP_READ);
     e->push(map ? ByteSpan(map.data(), map.size()) : ByteSpan(), arrival);
   }
+  hand_on();
   ask_for_recovery();
   if (last_arrival - last_stats >= stats_interval) {
     last_stats = last_arrival;
@@ -280,7 +287,10 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
       arm(*next);
     }
   } else {
-    output.wait_until([&] { return e->queued() < max_queued; });
+    // Woken seldom and then for much.
+    if (e->queued() >= max_queued) {
+      output.wait_until([&] { return e->queued() < max_queued / 2; });
+    }
   }
   return flow;
 }
@@ -307,6 +317,17 @@ bool WorkerDec::push_item(DecodeOutput::Item item) {
     }
   }
   return result == GST_FLOW_OK;
+}
+
+// What the engine has brought goes on: by this thread, or by the task, which is told.
+void WorkerDec::hand_on() {
+  if (!same_thread) {
+    output.flush();
+    return;
+  }
+  DecodeOutput::Item item;
+  while (output.try_take(item) && push_item(std::move(item))) {
+  }
 }
 
 GstStructure* WorkerDec::stats() {
@@ -369,7 +390,8 @@ static gboolean gst_discord_worker_dec_activate_src(GstPad* pad, GstObject* pare
   if (active) {
     self.flow = GST_FLOW_OK;
     self.output.set_flushing(false);
-    return gst_pad_start_task(pad, gst_discord_worker_dec_loop, parent, nullptr);
+    return self.same_thread ||
+           gst_pad_start_task(pad, gst_discord_worker_dec_loop, parent, nullptr);
   }
   self.output.set_flushing(true);
   return gst_pad_stop_task(pad);
@@ -429,7 +451,9 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
       self.output.set_flushing(false);
       self.start_engine();
       self.timer.set_flushing(false);
-      gst_pad_start_task(self.srcpad, gst_discord_worker_dec_loop, parent, nullptr);
+      if (!self.same_thread) {
+        gst_pad_start_task(self.srcpad, gst_discord_worker_dec_loop, parent, nullptr);
+      }
       return TRUE;
     case GST_EVENT_EOS:
       if (const auto engine = self.current()) {
@@ -445,6 +469,9 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
     return gst_pad_push_event(self.srcpad, event.release());
   }
   self.output.add(std::move(event));
+  if (self.same_thread) {
+    self.hand_on();
+  }
   return TRUE;
 }
 

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "elements/gstdiscorddecrypt.h"
+#include "elements/gstdiscordmix.h"
 #include "elements/gstdiscordrecordsink.h"
 #include "elements/gstdiscordreorder.h"
 #include "elements/gstdiscordssrcdemux.h"
@@ -19,6 +20,7 @@ static gboolean plugin_init(GstPlugin* plugin) {
   any |= GST_ELEMENT_REGISTER(discordssrcdemux, plugin);
   any |= GST_ELEMENT_REGISTER(discordrecordsink, plugin);
   any |= GST_ELEMENT_REGISTER(discordworkerdec, plugin);
+  any |= GST_ELEMENT_REGISTER(discordmix, plugin);
   return any;
 }
 

@@ -21,6 +21,10 @@ constexpr unsigned poison_packets = 3;
 constexpr Duration poison_period = 10s;
 constexpr Duration mute_time = 1s;
 constexpr std::size_t max_poison = 1024;
+// The kernel's killer of processes that take too much memory looks like anybody's SIGKILL.
+constexpr unsigned max_futile = 5;
+// A worker's batch has fewer; nobody who pushes waits for long.
+constexpr std::size_t max_records_at_once = 128;
 
 Duration back_off(unsigned in_a_row) noexcept {
   return in_a_row <= 2 ? 0ms : std::min<Duration>(5ms * (1 << std::min(in_a_row - 3, 8U)), 1000ms);
@@ -135,83 +139,30 @@ void Pool::read(std::size_t index) {
   RingReader& ring = worker->output();
   // No more than one ring's worth: the others' turn comes.
   std::size_t bytes = 0;
-  while (bytes < ring_size) {
-    const auto record = ring.peek();
-    if (!record) {
-      break;
-    }
-    bytes += record->body.size() + sizeof(RecordHeader);
-    const auto output = parse_output(record->type, record->body);
-    media::DecodedFrame frame;
-    Lane::Meaning meaning;
-    Deadline next;
+  Taken taken = Taken::some;
+  while (taken == Taken::some && bytes < ring_size) {
+    std::size_t count = 0;
     {
       Lock lock(mutex_);
-      meaning = lane->handle(output, frame, clock_now());
-      if (meaning == Lane::Meaning::violation) {
-        worker->kill();
-        lost(index, "wrong answer", true, clock_now());
-        return;
-      }
-      if (meaning == Lane::Meaning::frame) {
-        pin(frame.ssrc, index);
-      } else if (meaning == Lane::Meaning::hello) {
-        const auto& hello = std::get<Hello>(output.value());
-        events_.push_back({.what = WorkerEvent::What::started,
-                           .pid = worker->pid(),
-                           .reason = describe_parts(hello.missing)});
-        if (hello.missing != 0 && config_.require_sandbox) {
-          fail("The worker cannot be locked up here (missing: " + describe_parts(hello.missing) +
-               "), and that is required.");
-          return;
-        }
-      } else if (meaning == Lane::Meaning::batch) {
-        next = earliest();
-      } else if (meaning == Lane::Meaning::drained) {
-        changed_.notify_all();
-      } else if (meaning == Lane::Meaning::undecryptable) {
-        // No oftener than one receiver would ask, whatever workers say.
-        const Monotonic time = clock_now();
-        if (time < recovery_allowed_) {
-          meaning = Lane::Meaning::nothing;
-        } else {
-          recovery_allowed_ = time + dave::recovery_pause;
-        }
-      }
+      taken = take(index, *lane, *worker, bytes, count);
     }
-    switch (meaning) {
-      case Lane::Meaning::frame:
-        observer_.frame(frame);
-        break;
-      case Lane::Meaning::speaking: {
-        const auto& said = std::get<SpeakingOut>(output.value());
-        observer_.speaking(said.ssrc, said.user_id, said.speaking != 0, time_from_ns(said.when));
-        break;
-      }
-      case Lane::Meaning::rtcp: {
-        const auto& rtcp = std::get<RtcpOut>(output.value());
-        observer_.rtcp(rtcp.compound, time_from_ns(rtcp.arrival));
-        break;
-      }
-      case Lane::Meaning::undecryptable:
-        observer_.undecryptable(std::get<UndecryptableOut>(output.value()).user_id);
-        break;
-      case Lane::Meaning::batch:
-        observer_.deadline(next);
-        break;
-      default:
-        break;
+    for (std::size_t i = 0; i < count; ++i) {
+      deliver(deliveries_[i]);
     }
-    ring.pop();
-    if (meaning == Lane::Meaning::batch) {
-      ring.release();
-      worker->wake();
+    if (taken == Taken::violation || taken == Taken::refused) {
+      break;
     }
+    ring.release();
+    worker->wake();
   }
-  ring.release();
-  worker->wake();
   Lock lock(mutex_);
-  if (!ring.sane() || !worker->input().sane()) {
+  if (taken == Taken::refused) {
+    fail("The worker cannot be locked up here (missing: " + describe_parts(missing_) +
+         "), and that is required.");
+  } else if (taken == Taken::violation) {
+    worker->kill();
+    lost(index, "wrong answer", true, clock_now());
+  } else if (!ring.sane() || !worker->input().sane()) {
     worker->kill();
     lost(index, "impossible ring", true, clock_now());
   } else {
@@ -219,6 +170,103 @@ void Pool::read(std::size_t index) {
       lane->heard_from(clock_now());  // the observer may have taken its time
     }
     lane->pump(clock_now());  // there may be room for what waited
+  }
+}
+
+// A part of what there is to read, checked under one lock: taking it for each record, while packets
+// are pushed, would put both threads to sleep over and over. Samples stay where they are.
+Pool::Taken Pool::take(std::size_t index, Lane& lane, WorkerProcess& worker, std::size_t& bytes,
+                       std::size_t& count) {
+  RingReader& ring = worker.output();
+  const Monotonic now = clock_now();
+  for (std::size_t records = 0; records < max_records_at_once; ++records) {
+    const auto record = ring.peek();
+    if (!record) {
+      return Taken::all;
+    }
+    const auto output = parse_output(record->type, record->body);
+    if (count > 0 && output && std::holds_alternative<Drained>(output.value())) {
+      return Taken::some;  // whoever waits for it must have heard everything before
+    }
+    if (count == deliveries_.size()) {
+      deliveries_.emplace_back();
+    }
+    Delivery& delivery = deliveries_[count];
+    delivery.meaning = lane.handle(output, delivery.frame, now);
+    switch (delivery.meaning) {
+      case Lane::Meaning::violation:
+        return Taken::violation;
+      case Lane::Meaning::frame:
+        pin(delivery.frame.ssrc, index);
+        // The lane's own copy lives until the next record only.
+        delivery.opus.assign(delivery.frame.opus.begin(), delivery.frame.opus.end());
+        delivery.frame.opus = delivery.opus;
+        ++count;
+        break;
+      case Lane::Meaning::speaking:
+        delivery.speaking = std::get<SpeakingOut>(output.value());
+        ++count;
+        break;
+      case Lane::Meaning::rtcp:
+        delivery.rtcp = std::get<RtcpOut>(output.value());
+        ++count;
+        break;
+      case Lane::Meaning::undecryptable:
+        // No oftener than one receiver would ask, whatever workers say.
+        if (now >= recovery_allowed_) {
+          recovery_allowed_ = now + dave::recovery_pause;
+          delivery.user_id = std::get<UndecryptableOut>(output.value()).user_id;
+          ++count;
+        }
+        break;
+      case Lane::Meaning::batch:
+        delivery.next = earliest();
+        ++count;
+        break;
+      case Lane::Meaning::hello: {
+        const auto& hello = std::get<Hello>(output.value());
+        events_.push_back({.what = WorkerEvent::What::started,
+                           .pid = worker.pid(),
+                           .reason = describe_parts(hello.missing)});
+        missing_ = hello.missing;
+        if (hello.missing != 0 && config_.require_sandbox) {
+          return Taken::refused;
+        }
+        break;
+      }
+      case Lane::Meaning::drained:
+        changed_.notify_all();
+        break;
+      case Lane::Meaning::nothing:
+        break;
+    }
+    bytes += record->body.size() + sizeof(RecordHeader);
+    ring.pop();
+  }
+  return Taken::some;
+}
+
+void Pool::deliver(const Delivery& delivery) {
+  switch (delivery.meaning) {
+    case Lane::Meaning::frame:
+      observer_.frame(delivery.frame);
+      break;
+    case Lane::Meaning::speaking: {
+      const SpeakingOut& said = delivery.speaking;
+      observer_.speaking(said.ssrc, said.user_id, said.speaking != 0, time_from_ns(said.when));
+      break;
+    }
+    case Lane::Meaning::rtcp:
+      observer_.rtcp(delivery.rtcp.compound, time_from_ns(delivery.rtcp.arrival));
+      break;
+    case Lane::Meaning::undecryptable:
+      observer_.undecryptable(delivery.user_id);
+      break;
+    case Lane::Meaning::batch:
+      observer_.deadline(delivery.next);
+      break;
+    default:
+      break;
   }
 }
 
@@ -299,7 +347,11 @@ void Pool::lost(std::size_t index, const std::string& why, bool blamed, Monotoni
   if (now - lane.started > good_time) {
     lane.blamed_in_a_row = 0;
   }
-  const std::uint64_t suspect = lane.lose();
+  // Killed from outside again and again before anything was done: it is what it does.
+  const bool at_work = lane.worker()->working_on() != 0;
+  blamed = blamed || (at_work && ++lane.futile >= max_futile);
+  event.blamed = blamed;
+  const std::uint64_t suspect = lane.lose(blamed);
   ++restarts_;
   event.packets_again = lane.open_packets();
   if (blamed) {

@@ -125,8 +125,16 @@ void Lane::start(std::unique_ptr<WorkerProcess> worker, Monotonic now) {
   pump(now);
 }
 
-std::uint64_t Lane::lose() {
-  const std::uint64_t suspect = worker_ ? worker_->working_on() : 0;
+std::uint64_t Lane::lose(bool blamed) {
+  std::uint64_t suspect = worker_ ? worker_->working_on() : 0;
+  if ((suspect & warming_up) != 0) {
+    // It died of what was only to be heard again: the next one does without.
+    const auto known = mirrors_.find(static_cast<std::uint32_t>(suspect));
+    if (blamed && known != mirrors_.end()) {
+      known->second.last.clear();
+    }
+    suspect = 0;
+  }
   fold();
   worker_.reset();
   pending_.clear();
@@ -660,6 +668,7 @@ Lane::Meaning Lane::take(const FinishedOut& out) {
     known->second.history.see(load_be16(open->bytes.data() + 2), load_be32(open->bytes.data() + 4));
   }
   close(*open);
+  futile = 0;
   return Meaning::nothing;
 }
 

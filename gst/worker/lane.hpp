@@ -65,8 +65,8 @@ class Lane {
   // Takes a worker that has been configured, and tells it everything.
   void start(std::unique_ptr<WorkerProcess> worker, Monotonic now);
   // After it has ended, or to be rid of it: what it had published has been handled. Returns the id
-  // that it was working on and that is still open, else 0.
-  std::uint64_t lose();
+  // that it was working on and that is still open, else 0. `blamed`: it died of what it was given.
+  std::uint64_t lose(bool blamed = false);
   // Gives a datagram up for good.
   void skip(std::uint64_t id);
   std::uint32_t ssrc_of(std::uint64_t id) const noexcept;
@@ -77,6 +77,8 @@ class Lane {
   // `loose`: the SSRC is a claim that nothing pins to this lane but its open packets.
   bool push(ByteSpan datagram, std::uint32_t ssrc, Time arrival, bool loose);
   bool holds_loose(std::uint32_t ssrc) const { return loose_.contains(ssrc); }
+  // Speakers it is there for, and claims to be one.
+  std::size_t load() const noexcept { return pinned + loose_.size(); }
   template <class T> void control(const T& value) {
     if (running()) {
       queue(type_of<Input, T>(), bytes_of(value), 0);
@@ -136,6 +138,7 @@ class Lane {
 
   bool leaving = false;          // it has been told to
   unsigned blamed_in_a_row = 0;  // deaths without a long good time between
+  unsigned futile = 0;           // deaths without a datagram finished between
   Monotonic not_before{};        // of the next start
   Monotonic started{};
   std::size_t pinned = 0;

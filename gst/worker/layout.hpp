@@ -76,6 +76,8 @@ struct OutputHeader {
   alignas(64) std::atomic<std::uint32_t> asleep;      // the worker waits for `wake` to change
   alignas(64) std::atomic<std::uint64_t> working_on;  // id of a datagram, 0 = none
 };
+// In place of an id, with the SSRC: it hears somebody's last packets again.
+inline constexpr std::uint64_t warming_up = std::uint64_t{1} << 63;
 
 static_assert(sizeof(InputHeader) <= page_size && sizeof(OutputHeader) <= page_size);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&

@@ -170,14 +170,16 @@ std::optional<std::size_t> Pool::lane_of(std::uint32_t ssrc) const {
   return std::nullopt;
 }
 
+// Another one is begun when all have their share, of those who are pinned and of those whose first
+// packets are still open.
 std::size_t Pool::least_loaded() {
   if (lanes_.empty()) {
     lanes_.push_back(std::make_unique<Lane>(settings_));
   }
   const auto least =
       std::min_element(lanes_.begin(), lanes_.end(),
-                       [](const auto& a, const auto& b) { return a->pinned < b->pinned; });
-  if ((*least)->pinned >= speakers_per_worker && lanes_.size() < config_.max_workers) {
+                       [](const auto& a, const auto& b) { return a->load() < b->load(); });
+  if ((*least)->load() >= speakers_per_worker && lanes_.size() < config_.max_workers) {
     lanes_.push_back(std::make_unique<Lane>(settings_));
     return lanes_.size() - 1;
   }
@@ -219,13 +221,10 @@ void Pool::push(ByteSpan datagram, Time arrival) {
         return;
       }
     }
-    if (lanes_.empty()) {
-      lanes_.push_back(std::make_unique<Lane>(settings_));
-    }
-    // One that nobody announced goes by its number, without an entry until a worker has
-    // authenticated it.
-    const std::size_t by_number = ssrc * std::size_t{2654435761} % lanes_.size();
-    Lane& lane = *lanes_[lane_of(ssrc).value_or(by_number)];
+    // One that nobody announced is the least loaded worker's, without an entry until a worker has
+    // authenticated it: its open packets keep the next ones there.
+    const std::optional<std::size_t> known = lane_of(ssrc);
+    Lane& lane = *lanes_[known ? *known : least_loaded()];
     if (datagram.size() > max_datagram ||
         !lane.push(datagram, ssrc, arrival, !pins_.contains(ssrc))) {
       ++ring_full_;

@@ -99,6 +99,17 @@ class Pool {
     int fd;
     std::size_t lane;  // `spare_lane` for the spare
   };
+  // What is for the observer, told after the lock has been left.
+  struct Delivery {
+    Lane::Meaning meaning = Lane::Meaning::nothing;
+    media::DecodedFrame frame;
+    Bytes opus;
+    SpeakingOut speaking;
+    RtcpOut rtcp;
+    std::uint64_t user_id = 0;
+    Deadline next;
+  };
+  enum class Taken { some, all, violation, refused };
   static constexpr std::size_t spare_lane = SIZE_MAX;
   // Below this a worker is better kept busy than joined by another.
   static constexpr std::size_t speakers_per_worker = 8;
@@ -109,6 +120,9 @@ class Pool {
   bool any_news() REQUIRES(mutex_);
   void read_all() EXCLUDES(mutex_);
   void read(std::size_t index) EXCLUDES(mutex_);
+  Taken take(std::size_t index, Lane& lane, WorkerProcess& worker, std::size_t& bytes,
+             std::size_t& count) REQUIRES(mutex_);
+  void deliver(const Delivery& delivery) EXCLUDES(mutex_);
   void watch(Monotonic now) EXCLUDES(mutex_);
   void lost(std::size_t index, const std::string& why, bool blamed, Monotonic now) REQUIRES(mutex_);
   void blame(Lane& lane, std::uint64_t id, Monotonic now) REQUIRES(mutex_);
@@ -146,6 +160,8 @@ class Pool {
   std::vector<WorkerEvent> events_ GUARDED_BY(mutex_);
 
   // The dispatcher's own.
+  std::vector<Delivery> deliveries_;
+  SandboxParts missing_ = 0;
   std::unique_ptr<WorkerProcess> spare_;
   Monotonic spare_not_before_{};
   std::uint32_t nap_ = 0;

@@ -176,6 +176,7 @@ bool Service::apply(const Record& record) {
   } else if (const auto* s = std::get_if<Restore>(&input.value())) {
     receiver.restore(s->ssrc, s->checkpoint, s->history, time_from_ns(s->now));
   } else if (const auto* w = std::get_if<WarmUp>(&input.value())) {
+    out_.working_on.store(warming_up | w->ssrc, std::memory_order_relaxed);
     receiver.warm_up(w->ssrc, w->opus);
   } else if (const auto* n = std::get_if<Drain>(&input.value())) {
     receiver.drain(time_from_ns(n->now), *this);

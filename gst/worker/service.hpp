@@ -24,7 +24,9 @@ class Service final : private media::ReceiverSink {
   bool run();
 
  private:
-  static constexpr unsigned batch_inputs = 16;  // what a crash makes to be done again
+  // What a crash makes to be done again: more where there is a backlog, as each batch costs
+  // checkpoints, and the parent a wake-up.
+  static constexpr unsigned batch_inputs = 64;
 
   bool apply(const Record& record);
   bool add_epoch(const BeginEpoch& epoch);

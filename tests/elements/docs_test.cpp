@@ -11,7 +11,8 @@ using namespace discord::test;
 
 namespace {
 
-const std::vector<std::string> documented = {"discordvoicesrc", "discorddecrypt", "discordreorder"};
+const std::vector<std::string> documented = {"discordvoicesrc", "discorddecrypt", "discordreorder",
+                                             "discordmix"};
 
 std::string page(const std::string& element) {
   const char* folder = g_getenv("DISCORD_DOCS");
@@ -61,7 +62,8 @@ std::set<std::string> properties_in(const std::string& text) {
     names.insert((*it)[1]);
   }
   for (const char* inherited :
-       {"name", "parent", "blocksize", "num-buffers", "typefind", "do-timestamp"}) {
+       {"name", "parent", "blocksize", "num-buffers", "typefind", "do-timestamp", "async-handling",
+        "message-forward"}) {
     names.erase(inherited);
   }
   return names;

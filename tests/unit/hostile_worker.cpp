@@ -8,10 +8,15 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <random>
+#include <set>
+#include <string>
 
 #include "hostile_worker.hpp"
 
@@ -20,7 +25,31 @@ using namespace discord::worker;
 
 namespace {
 
-bool hangs = false;
+Misbehaviour how = Misbehaviour::none;
+
+// Until there is no more; `new` throws then, which ends a program that catches nothing.
+[[noreturn]] void eat() {
+  for (;;) {
+    constexpr std::size_t bite = std::size_t{1} << 20;
+    auto* volatile memory = new std::uint8_t[bite];
+    std::memset(memory, 1, bite);
+  }
+}
+
+void limit_memory() {
+  const rlimit limit{std::size_t{600} << 20, std::size_t{600} << 20};
+  setrlimit(RLIMIT_AS, &limit);
+}
+
+void enter_group() {
+  for (const std::string group : oom_groups) {
+    for (const char* file : {"/tasks", "/cgroup.procs"}) {
+      if (std::ofstream out(group + file); out && (out << getpid()).flush()) {
+        return;
+      }
+    }
+  }
+}
 
 }  // namespace
 
@@ -31,8 +60,16 @@ extern "C" __attribute__((visibility("default"))) int opus_decode(OpusDecoder* s
                                                                   int frame_size, int decode_fec) {
   static const auto real =
       reinterpret_cast<decltype(&opus_decode)>(dlsym(RTLD_NEXT, "opus_decode"));
+  static std::set<const void*> used;
+  const bool fresh = used.insert(st).second;
+  if (data != nullptr && len >= 7 && fresh && std::memcmp(data + len - 6, "FRESH!", 6) == 0) {
+    raise(SIGSEGV);  // only when nothing was decoded before
+  }
   if (data != nullptr && len >= 7 && std::memcmp(data + len - 6, "POISON", 6) == 0) {
-    while (hangs) {
+    while (how == Misbehaviour::hangs_on_poison) {
+    }
+    if (how == Misbehaviour::eats_on_poison || how == Misbehaviour::oom_on_poison) {
+      eat();
     }
     raise(SIGSEGV);
   }
@@ -45,7 +82,8 @@ int main(int argc, char** argv) {
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGSEGV, SIG_DFL);
-  const auto how = static_cast<Misbehaviour>(std::atoi(argv[2]));
+  signal(SIGABRT, SIG_DFL);
+  how = static_cast<Misbehaviour>(std::atoi(argv[2]));
   auto* input =
       static_cast<std::uint8_t*>(mmap(nullptr, input_size, PROT_READ, MAP_SHARED, input_fd, 0));
   auto* output = static_cast<std::uint8_t*>(
@@ -55,18 +93,24 @@ int main(int argc, char** argv) {
   RingReader reader(input + input_ring_offset, ring_size, in.head, out.input_tail);
   RingWriter writer(output + output_ring_offset, ring_size, out.head, in.output_tail);
   Sleeper sleeper(out.asleep, in.wake);
-  const auto send = [&](std::uint32_t type, ByteSpan body) {
-    const MutableByteSpan to = writer.reserve(type, body.size());
-    std::copy(body.begin(), body.end(), to.begin());
-    writer.publish();
+  const auto ring_bell = [] {
     const std::uint64_t one = 1;
     if (write(doorbell_fd, &one, sizeof one) < 0) {
       _exit(1);
     }
   };
-  if (how == Misbehaviour::dies_of_poison || how == Misbehaviour::hangs_on_poison ||
-      how == Misbehaviour::none) {
-    hangs = how == Misbehaviour::hangs_on_poison;
+  const auto send = [&](std::uint32_t type, ByteSpan body) {
+    const MutableByteSpan to = writer.reserve(type, body.size());
+    std::copy(body.begin(), body.end(), to.begin());
+    writer.publish();
+    ring_bell();
+  };
+  if (how <= Misbehaviour::oom_on_poison) {
+    if (how == Misbehaviour::eats_on_poison) {
+      limit_memory();
+    } else if (how == Misbehaviour::oom_on_poison) {
+      enter_group();
+    }
     Service service(input, output, doorbell_fd);
     if (service.configure()) {
       service.say_hello(0);
@@ -164,6 +208,18 @@ int main(int argc, char** argv) {
           _exit(77);
         }
         raise(SIGABRT);
+        break;
+      case Misbehaviour::scribbles: {
+        std::mt19937 random(static_cast<std::uint32_t>(getpid()));
+        for (std::size_t i = 0; i < output_size; ++i) {
+          output[i] = static_cast<std::uint8_t>(random());
+        }
+        ring_bell();
+        break;
+      }
+      case Misbehaviour::bad_tail:
+        out.input_tail = out.input_tail + (std::uint64_t{1} << 40);
+        ring_bell();
         break;
       default:
         break;

@@ -1,45 +1,12 @@
 // The pool with real worker processes, against one receiver in this process on the same packets.
-#include "hostile_worker.hpp"
-#include "worker_rig.hpp"
+#include "hostile_rig.hpp"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
-#include <cstdlib>
 #include <fstream>
 
 using namespace discord;
 using namespace discord::worker;
 using namespace discord::rig;
-
-namespace {
-
-PoolConfig hostile(Misbehaviour how) {
-  PoolConfig out = config();
-  const char* program = std::getenv("HOSTILE_WORKER");
-  out.program = program != nullptr ? program : "";
-  out.uid = static_cast<uid_t>(how);
-  out.worker_timeout = 100ms;
-  return out;
-}
-
-class PidWatch {
- public:
-  explicit PidWatch(pid_t pid) : fd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {}
-  ~PidWatch() { close(fd_); }
-  bool gone_within(int ms) const {
-    pollfd p{fd_, POLLIN, 0};
-    return fd_ < 0 || poll(&p, 1, ms) > 0;
-  }
-
- private:
-  int fd_;
-};
-
-}  // namespace
 
 TEST(WorkerPool, SameAsInThisProcessForEveryWeather) {
   for (const Weather& weather :
@@ -388,26 +355,6 @@ class Hostile : public testing::Test {
   }
 };
 
-// Twenty packets of two speakers; packet 10 of the first is poisoned.
-std::vector<OnWire> poisoned() {
-  Sealer sealer;
-  std::vector<OnWire> out;
-  Voice one(1), two(2);
-  for (int i = 0; i < 20; ++i) {
-    const Time at = time_from_ns(1000000000) + i * 20ms;
-    Bytes a = one.packet();
-    const Bytes b = two.packet();
-    if (i == 10) {
-      std::copy_n("POISON", 6, a.end() - 6);
-    }
-    out.push_back(sealer.seal(1000, static_cast<std::uint16_t>(i),
-                              static_cast<std::uint32_t>(i * 960), a, at));
-    out.push_back(sealer.seal(1001, static_cast<std::uint16_t>(i),
-                              static_cast<std::uint32_t>(i * 960), b, at));
-  }
-  return out;
-}
-
 }  // namespace
 
 TEST_F(Hostile, PacketThatKillsTwiceIsConcealedAndSkipped) {
@@ -462,6 +409,44 @@ TEST_F(Hostile, SpeakerWhosePacketsKeepKillingIsMuted) {
   pool.drain(Time{});
   EXPECT_EQ(pool.ledger().skipped, 4u);
   EXPECT_EQ(pool.ledger().played, 1u);
+}
+
+// A packet that is harmless after others and deadly as the first: only a successor, which hears the
+// last 25 again, dies of it, before it has anything to do.
+TEST_F(Hostile, PacketThatKillsOnlyWhenItIsHeardAgainDoesNotEndTheCall) {
+  Sealer sealer;
+  Watcher watcher;
+  Pool pool(hostile(Misbehaviour::dies_of_poison), watcher);
+  announce(pool, 2);
+  pool.set_key(1, mode, key(), Time{});
+  Voice voices[2] = {Voice(1), Voice(2)};
+  const auto say = [&](int i) {
+    const Time at = time_from_ns(1000000000) + i * 20ms;
+    for (std::uint32_t s = 0; s < 2; ++s) {
+      Bytes packet = voices[s].packet();
+      if (s == 0 && i == 5) {
+        std::copy_n("FRESH!", 6, packet.end() - 6);
+      }
+      pool.push(sealer
+                    .seal(1000 + s, static_cast<std::uint16_t>(i),
+                          static_cast<std::uint32_t>(i * 960), packet, at)
+                    .bytes,
+                at);
+    }
+    pool.drain(at);
+  };
+  for (int i = 0; i < 30; ++i) {  // the last 25 of them begin with number 5
+    say(i);
+  }
+  kill(pool.pids().at(0), SIGKILL);
+  ASSERT_TRUE(watcher.wait_for(WorkerEvent::What::lost, 1));
+  for (int i = 30; i < 40; ++i) {
+    say(i);
+  }
+  EXPECT_EQ(watcher.failure(), "");
+  EXPECT_EQ(watcher.count(WorkerEvent::What::lost), 2u);
+  EXPECT_EQ(pool.ledger().played, 80u);
+  EXPECT_EQ(pool.ledger().skipped, 0u);
 }
 
 TEST_F(Hostile, NoAnswerOfAnyKindHarmsTheParent) {

@@ -202,6 +202,81 @@ TEST(Ring, TwoThreadsLoseNothingAndNobodyOversleeps) {
   EXPECT_EQ(got, rounds);
 }
 
+// The store-buffering litmus test, on the very functions: one side publishes and looks whether the
+// other sleeps, the other says that it sleeps and looks for news. Without a fence on both sides
+// either may miss the other, and nobody would ever wake it (on x86 as well as on arm64).
+TEST(Litmus, EitherTheSleeperSeesTheNewsOrTheWakerSeesTheSleeper) {
+  constexpr int rounds = 20000;
+  std::atomic<std::uint32_t> asleep{0}, word{0};
+  std::atomic<std::uint64_t> news{0};
+  std::atomic<int> gate[2] = {0, 0};
+  int slept = 0;
+  const auto meet = [&](int side, int round) {
+    gate[side].store(round, std::memory_order_release);
+    for (int spins = 0; gate[1 - side].load(std::memory_order_acquire) < round; ++spins) {
+      if (spins > 200) {
+        std::this_thread::yield();  // a machine with one processor
+      }
+    }
+  };
+  std::thread other([&] {
+    Sleeper sleeper(asleep, word);
+    for (int round = 1; round <= rounds; ++round) {
+      meet(0, round);
+      const auto want = static_cast<std::uint64_t>(round);
+      bool waited = false;
+      while (news.load(std::memory_order_acquire) < want) {  // would hang where both miss
+        waited = true;
+        sleeper.sleep([&] { return news.load(std::memory_order_relaxed) >= want; });
+      }
+      slept += waited;
+    }
+  });
+  for (int round = 1; round <= rounds; ++round) {
+    meet(1, round);
+    news.store(static_cast<std::uint64_t>(round), std::memory_order_release);
+    wake_if_asleep(asleep, word);
+  }
+  other.join();
+  EXPECT_GT(slept, 0) << "the two never met";
+}
+
+// Message passing: whoever sees the new head sees all that was written before it.
+TEST(Litmus, WhoSeesTheHeadSeesTheRecord) {
+  Memory memory(4096);
+  constexpr std::uint64_t rounds = 200000;
+  std::thread writer([&] {
+    RingWriter ring = memory.writer();
+    for (std::uint64_t i = 1; i <= rounds;) {
+      const MutableByteSpan to = ring.reserve(static_cast<std::uint32_t>(i), 8);
+      if (to.empty()) {
+        std::this_thread::yield();
+        continue;
+      }
+      std::memcpy(to.data(), &i, 8);
+      ring.publish();
+      ++i;
+    }
+  });
+  RingReader ring = memory.reader();
+  std::uint64_t wrong = 0;
+  for (std::uint64_t i = 1; i <= rounds;) {
+    const auto record = ring.peek();
+    if (!record) {
+      std::this_thread::yield();
+      continue;
+    }
+    std::uint64_t got = 0;
+    std::memcpy(&got, record->body.data(), 8);
+    wrong += got != i || record->type != static_cast<std::uint32_t>(i);
+    ring.pop();
+    ring.release();
+    ++i;
+  }
+  writer.join();
+  EXPECT_EQ(wrong, 0u);
+}
+
 TEST(Ring, NoWakeUpForWhoIsAwake) {
   std::atomic<std::uint32_t> asleep{0}, word{0};
   EXPECT_FALSE(wake_if_asleep(asleep, word));
