@@ -86,4 +86,21 @@ void CallState::remove_listener(std::uint64_t id) {
   listeners_.erase(id);
 }
 
+CallState& call_state(GstDiscordSession* session) {
+  // The type of the session lives in a library with a C interface, this one in the plugin.
+  static const GQuark key = g_quark_from_static_string("gst-discord-call-state");
+  if (gpointer known = g_object_get_qdata(G_OBJECT(session), key)) {
+    return *static_cast<CallState*>(known);
+  }
+  static Mutex making;
+  Lock lock(making);
+  gpointer state = g_object_get_qdata(G_OBJECT(session), key);
+  if (state == nullptr) {
+    state = new CallState();
+    g_object_set_qdata_full(G_OBJECT(session), key, state,
+                            [](gpointer p) { delete static_cast<CallState*>(p); });
+  }
+  return *static_cast<CallState*>(state);
+}
+
 }  // namespace discord

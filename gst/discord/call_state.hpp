@@ -3,6 +3,7 @@
 
 #include "base/mutex.hpp"
 #include "dave/media_keys.hpp"
+#include "discord/gstdiscordsession.h"
 #include "transport/mode.hpp"
 
 #include <atomic>
@@ -112,5 +113,8 @@ class CallState {
   std::atomic<std::uint64_t> channel_{0};
   std::function<void(std::uint64_t)> undecryptable_ GUARDED_BY(listeners_mutex_);
 };
+
+// What a session knows; made at the first call, lives as long as the session does. Any thread.
+CallState& call_state(GstDiscordSession* session);
 
 }  // namespace discord

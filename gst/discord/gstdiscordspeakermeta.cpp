@@ -38,27 +38,27 @@ gboolean speaker_meta_transform(GstBuffer* dest, GstMeta* meta, GstBuffer*, GQua
 
 }  // namespace
 
+GType gst_discord_frame_kind_get_type(void) {
+  static const GEnumValue values[] = {
+      {GST_DISCORD_FRAME_AUDIO, "GST_DISCORD_FRAME_AUDIO", "audio"},
+      {GST_DISCORD_FRAME_FEC, "GST_DISCORD_FRAME_FEC", "fec"},
+      {GST_DISCORD_FRAME_PLC, "GST_DISCORD_FRAME_PLC", "plc"},
+      {GST_DISCORD_FRAME_SILENCE, "GST_DISCORD_FRAME_SILENCE", "silence"},
+      {0, nullptr, nullptr}};
+  static const GType type = g_enum_register_static("GstDiscordFrameKind", values);
+  return type;
+}
+
 GType gst_discord_speaker_meta_api_get_type(void) {
-  static const GType type = [] {
-    // The plugin and a program that links this library statically share the registered type.
-    if (const GType known = g_type_from_name("GstDiscordSpeakerMetaAPI"); known != 0) {
-      return known;
-    }
-    static const gchar* tags[] = {nullptr};
-    return gst_meta_api_type_register("GstDiscordSpeakerMetaAPI", tags);
-  }();
+  static const gchar* tags[] = {nullptr};
+  static const GType type = gst_meta_api_type_register("GstDiscordSpeakerMetaAPI", tags);
   return type;
 }
 
 const GstMetaInfo* gst_discord_speaker_meta_get_info(void) {
-  static const GstMetaInfo* info = [] {
-    const GstMetaInfo* known = gst_meta_get_info("GstDiscordSpeakerMeta");
-    return known != nullptr
-               ? known
-               : gst_meta_register(GST_DISCORD_SPEAKER_META_API_TYPE, "GstDiscordSpeakerMeta",
-                                   sizeof(GstDiscordSpeakerMeta), speaker_meta_init,
-                                   speaker_meta_free, speaker_meta_transform);
-  }();
+  static const GstMetaInfo* info = gst_meta_register(
+      GST_DISCORD_SPEAKER_META_API_TYPE, "GstDiscordSpeakerMeta", sizeof(GstDiscordSpeakerMeta),
+      speaker_meta_init, speaker_meta_free, speaker_meta_transform);
   return info;
 }
 

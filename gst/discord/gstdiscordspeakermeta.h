@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include <gst/gst.h>
+#include <gst/discord/discord-prelude.h>
 
 G_BEGIN_DECLS
 
@@ -26,7 +26,18 @@ typedef enum {
   GST_DISCORD_FRAME_SILENCE,
 } GstDiscordFrameKind;
 
-/** GST_DISCORD_AUDIO_LEVEL_UNKNOWN: the packet carried no audio level. Since: 0.1 */
+#define GST_TYPE_DISCORD_FRAME_KIND (gst_discord_frame_kind_get_type())
+
+GST_DISCORD_API
+GType gst_discord_frame_kind_get_type(void);
+
+/**
+ * GST_DISCORD_AUDIO_LEVEL_UNKNOWN:
+ *
+ * The packet carried no audio level.
+ *
+ * Since: 0.1
+ */
 #define GST_DISCORD_AUDIO_LEVEL_UNKNOWN 255
 
 /**
@@ -60,10 +71,17 @@ typedef struct {
   guint32 rtp_timestamp;
 } GstDiscordSpeakerMeta;
 
+GST_DISCORD_API
 GType gst_discord_speaker_meta_api_get_type(void);
 #define GST_DISCORD_SPEAKER_META_API_TYPE (gst_discord_speaker_meta_api_get_type())
 
-/** gst_discord_speaker_meta_get_info: (skip) Since: 0.1 */
+/**
+ * gst_discord_speaker_meta_get_info: (skip)
+ *
+ * Returns: (transfer none): what GStreamer knows about the meta
+ * Since: 0.1
+ */
+GST_DISCORD_API
 const GstMetaInfo* gst_discord_speaker_meta_get_info(void);
 
 /**
@@ -77,6 +95,7 @@ const GstMetaInfo* gst_discord_speaker_meta_get_info(void);
  * Returns: (transfer none): the meta, owned by @buffer
  * Since: 0.1
  */
+GST_DISCORD_API
 GstDiscordSpeakerMeta* gst_buffer_add_discord_speaker_meta(GstBuffer* buffer, guint32 ssrc,
                                                            guint64 user_id);
 
@@ -87,6 +106,7 @@ GstDiscordSpeakerMeta* gst_buffer_add_discord_speaker_meta(GstBuffer* buffer, gu
  * Returns: (transfer none) (nullable): the meta, or %NULL
  * Since: 0.1
  */
+GST_DISCORD_API
 GstDiscordSpeakerMeta* gst_buffer_get_discord_speaker_meta(GstBuffer* buffer);
 
 G_END_DECLS

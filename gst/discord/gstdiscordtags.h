@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include <gst/gst.h>
+#include <gst/discord/discord-prelude.h>
 
 G_BEGIN_DECLS
 
@@ -18,7 +18,15 @@ G_BEGIN_DECLS
  */
 #define GST_TAG_DISCORD_USER_ID "discord-user-id"
 
-/** gst_discord_tags_register: makes the tags known; cheap to call again. Since: 0.1 */
+/**
+ * gst_discord_tags_register:
+ *
+ * Makes the tags known to GStreamer, for an application that reads them from a file without our
+ * elements. Cheap to call again; any thread may, after gst_init().
+ *
+ * Since: 0.1
+ */
+GST_DISCORD_API
 void gst_discord_tags_register(void);
 
 G_END_DECLS

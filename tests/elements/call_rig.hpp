@@ -69,28 +69,24 @@ struct Call {
   loopback::Server server;
 };
 
-// The session of a source, by the query that elements use. The plugin keeps the type to itself, so
-// its one member is read where it lies.
+// The session of a source, by the query that elements use.
 class SessionView {
  public:
   explicit SessionView(GstElement* source) {
     const ObjectPtr<GstPad> pad(gst_element_get_static_pad(source, "src"));
-    const QueryPtr query(gst_query_new_context("gst.discord.Session"));
+    const QueryPtr query(gst_query_new_context(GST_DISCORD_SESSION_CONTEXT_TYPE));
     EXPECT_TRUE(gst_pad_query(pad.get(), query.get()));
     GstContext* context = nullptr;
     gst_query_parse_context(query.get(), &context);
     const GValue* value = gst_structure_get_value(gst_context_get_structure(context), "session");
-    session_.reset(G_OBJECT(g_value_dup_object(value)));
+    session_.reset(GST_DISCORD_SESSION(g_value_dup_object(value)));
     context_.reset(gst_context_ref(context));
   }
-  CallState& state() {
-    return **reinterpret_cast<CallState**>(reinterpret_cast<char*>(session_.get()) +
-                                           sizeof(GObject));
-  }
+  CallState& state() { return call_state(session_.get()); }
   GstContext* context() { return context_.get(); }
 
  private:
-  GObjectPtr<GObject> session_;
+  GObjectPtr<GstDiscordSession> session_;
   ContextPtr context_;
 };
 
