@@ -31,7 +31,7 @@ class Call:
     ours waits for messages; what can block runs in the loop's executor.
 
     The `on_` callbacks run on the loop: on_connected(), on_failed(GLib.Error), on_branch_failed(element, error),
-    on_message(structure), on_credentials_needed().
+    on_message(structure), on_credentials_needed(reason).
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, source_properties: Dict[str, Any]) -> None:
@@ -64,14 +64,14 @@ class Call:
         self.on_failed: Callable[[Any], None] = lambda error: None
         self.on_branch_failed: Callable[[Gst.Object, Any], None] = lambda element, error: None
         self.on_message: Callable[[Gst.Structure], None] = lambda structure: None
-        self.on_credentials_needed: Callable[[], None] = lambda: None
+        self.on_credentials_needed: Callable[[str], None] = lambda reason: None
 
     @staticmethod
     def _drop_eos(pad: Gst.Pad, info: Gst.PadProbeInfo) -> Gst.PadProbeReturn:
         return Gst.PadProbeReturn.DROP if info.get_event().type == Gst.EventType.EOS else Gst.PadProbeReturn.OK
 
-    def _credentials_needed(self, *_: Any) -> None:
-        self.loop.call_soon_threadsafe(self.on_credentials_needed)
+    def _credentials_needed(self, _source: Any, reason: str = "") -> None:
+        self.loop.call_soon_threadsafe(self.on_credentials_needed, reason)
 
     def _read_bus(self) -> None:
         while not self.closed:

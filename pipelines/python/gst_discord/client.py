@@ -235,7 +235,12 @@ class VoiceClient(discord.VoiceProtocol):
             return
         self._recovery = self._task(self._recover(error))
 
-    def _on_credentials_needed(self) -> None:
+    def _on_credentials_needed(self, reason: str) -> None:
+        if self._attempt is not None:
+            # These are new: whoever waits for the attempt hears that they were refused.
+            if not self._attempt.done():
+                self._attempt.set_exception(VoiceError(reason or "The voice server refused the connection."))
+            return
         if not self._ended and self._recovery is None and not self._joining:
             self._recovery = self._task(self._rejoin())
             self._recovery.add_done_callback(lambda _: setattr(self, "_recovery", None))
