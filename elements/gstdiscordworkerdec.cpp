@@ -18,6 +18,7 @@
  */
 #include "elements/gstdiscordworkerdec.h"
 
+#include "base/mutex.hpp"
 #include "discord/gstdiscordsession.h"
 #include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
@@ -66,7 +67,7 @@ struct WorkerDec {
       : element(owner),
         own_key(owner),
         rtcp(owner),
-        timer(owner, "discordwrkdec", [this](GstClockTime now) { on_timer(now); }),
+        timer(owner, [this](GstClockTime now) { on_timer(now); }),
         output(
             owner, [this](Time due) { arm(due); },
             [this](std::uint64_t user) {
