@@ -1,8 +1,9 @@
 #include "elements/deadlinetimer.hpp"
 
+#include "base/mutex.hpp"
 #include "discord/gstptr.hpp"
+#include "elements/timerthreads.hpp"
 
-#include <string>
 #include <utility>
 
 namespace discord {
@@ -20,8 +21,126 @@ GstClockTime running_time(GstElement* element, GstClock* clock) {
 
 }  // namespace
 
-DeadlineTimer::DeadlineTimer(GstElement* element, const char* name, Callback callback)
-    : element_(element), name_(name), callback_(std::move(callback)) {}
+struct DeadlineTimer::Wait : std::enable_shared_from_this<DeadlineTimer::Wait> {
+  Wait(GstElement* owner, Callback call) : element(owner), callback(std::move(call)) {}
+
+  GstElement* const element;
+  const Callback callback;
+
+  Mutex mutex;
+  std::condition_variable called_back;
+  std::shared_ptr<TimerThreads> threads GUARDED_BY(mutex);  // while it runs
+  GstClockID id GUARDED_BY(mutex) = nullptr;
+  GstClockTime waiting_for GUARDED_BY(mutex) = GST_CLOCK_TIME_NONE;
+  GstClockTime passed GUARDED_BY(mutex) = GST_CLOCK_TIME_NONE;  // what the clock said has come
+  GstClockTime deadline GUARDED_BY(mutex) = GST_CLOCK_TIME_NONE;
+  bool playing GUARDED_BY(mutex) = false;
+  bool flushing GUARDED_BY(mutex) = false;
+  bool kicked GUARDED_BY(mutex) = false;
+  bool posted GUARDED_BY(mutex) = false;   // a thread will look
+  bool calling GUARDED_BY(mutex) = false;  // a thread is inside the callback
+
+  bool active() const REQUIRES(mutex) { return threads && playing && !flushing; }
+
+  void cancel() REQUIRES(mutex) {
+    if (id != nullptr) {
+      gst_clock_id_unschedule(id);
+      gst_clock_id_unref(std::exchange(id, nullptr));
+    }
+    waiting_for = GST_CLOCK_TIME_NONE;
+    passed = GST_CLOCK_TIME_NONE;
+  }
+
+  void post() REQUIRES(mutex) {
+    posted = true;
+    threads->post([self = shared_from_this()] { self->look(); });
+  }
+
+  bool is_due(GstClock* clock) const REQUIRES(mutex) {
+    if (GST_CLOCK_TIME_IS_VALID(passed) && deadline <= passed) {
+      return true;
+    }
+    const GstClockTime now = running_time(element, clock);
+    return GST_CLOCK_TIME_IS_VALID(now) && deadline <= now;
+  }
+
+  // Brings what is waited for in line with what is wanted.
+  void update() REQUIRES(mutex) {
+    if (!active()) {
+      cancel();
+      return;
+    }
+    if (posted || calling) {
+      return;  // it comes back here
+    }
+    if (!kicked && !GST_CLOCK_TIME_IS_VALID(deadline)) {
+      cancel();  // an element with nothing to do leaves the clock alone
+      return;
+    }
+    if (!kicked && id != nullptr && waiting_for <= deadline) {
+      return;
+    }
+    const ObjectPtr<GstClock> clock(gst_element_get_clock(element));
+    const GstClockTime base = gst_element_get_base_time(element);
+    if (!clock || !GST_CLOCK_TIME_IS_VALID(base)) {
+      return;  // clock_changed() or set_playing() comes
+    }
+    if (kicked || is_due(clock.get())) {
+      post();
+      return;
+    }
+    cancel();
+    // An unreachable deadline would wrap; clamped, it is unreachable all the same.
+    const GstClockTime absolute =
+        deadline > GST_CLOCK_TIME_NONE - 1 - base ? GST_CLOCK_TIME_NONE - 1 : base + deadline;
+    id = gst_clock_new_single_shot_id(clock.get(), absolute);
+    waiting_for = deadline;
+    const GstClockReturn result = gst_clock_id_wait_async(
+        id, on_clock, new std::shared_ptr<Wait>(shared_from_this()),
+        [](gpointer data) { delete static_cast<std::shared_ptr<Wait>*>(data); });
+    if (result != GST_CLOCK_OK) {
+      GST_ERROR_OBJECT(element, "the clock cannot be waited on (%d)", result);
+    }
+  }
+
+  // On the clock's own thread, which many others wait for.
+  static gboolean on_clock(GstClock*, GstClockTime, GstClockID id, gpointer data) {
+    const std::shared_ptr<Wait> self = *static_cast<std::shared_ptr<Wait>*>(data);
+    Lock lock(self->mutex);
+    if (self->id == id) {
+      self->passed = self->waiting_for;
+      self->waiting_for = GST_CLOCK_TIME_NONE;
+      gst_clock_id_unref(std::exchange(self->id, nullptr));
+      if (!self->posted && !self->calling) {
+        self->post();
+      }
+    }
+    return TRUE;
+  }
+
+  // On a thread of TimerThreads.
+  void look() EXCLUDES(mutex) {
+    Lock lock(mutex);
+    posted = false;
+    const ObjectPtr<GstClock> clock(active() ? gst_element_get_clock(element) : nullptr);
+    if (clock && (kicked || (GST_CLOCK_TIME_IS_VALID(deadline) && is_due(clock.get())))) {
+      if (!std::exchange(kicked, false)) {
+        deadline = GST_CLOCK_TIME_NONE;
+      }
+      const GstClockTime now = running_time(element, clock.get());
+      calling = true;
+      lock.unlock();
+      callback(GST_CLOCK_TIME_IS_VALID(now) ? now : 0);
+      lock.lock();
+      calling = false;
+      called_back.notify_all();
+    }
+    update();
+  }
+};
+
+DeadlineTimer::DeadlineTimer(GstElement* element, Callback callback)
+    : wait_(std::make_shared<Wait>(element, std::move(callback))) {}
 
 DeadlineTimer::~DeadlineTimer() {
   stop();
@@ -49,154 +168,87 @@ void DeadlineTimer::after_change(GstStateChange transition, GstStateChangeReturn
 }
 
 void DeadlineTimer::start() {
-  Lock lock(mutex_);
-  if (thread_ != nullptr) {
+  std::shared_ptr<TimerThreads> threads = TimerThreads::get();
+  Lock lock(wait_->mutex);
+  if (wait_->threads) {
     return;
   }
-  deadline_ = GST_CLOCK_TIME_NONE;
-  kicked_ = false;
-  flushing_ = false;
-  running_ = true;
-  thread_ = g_thread_new(name_.c_str(), thread_main, this);
+  wait_->threads = std::move(threads);
+  wait_->deadline = GST_CLOCK_TIME_NONE;
+  wait_->kicked = false;
+  wait_->flushing = false;
 }
 
 void DeadlineTimer::stop() {
-  GThread* thread;
-  {
-    Lock lock(mutex_);
-    running_ = false;
-    playing_ = false;
-    deadline_ = GST_CLOCK_TIME_NONE;
-    kicked_ = false;
-    thread = std::exchange(thread_, nullptr);
-    wake(true);
-  }
-  if (thread != nullptr) {
-    g_thread_join(thread);
+  std::shared_ptr<TimerThreads> threads;  // let go of without the lock: it may wait for its threads
+  Lock lock(wait_->mutex);
+  threads = std::move(wait_->threads);
+  wait_->threads.reset();
+  wait_->playing = false;
+  wait_->deadline = GST_CLOCK_TIME_NONE;
+  wait_->kicked = false;
+  wait_->cancel();
+  while (wait_->calling) {
+    wait_->called_back.wait(lock.native());
   }
 }
 
 void DeadlineTimer::set_playing(bool playing) {
-  Lock lock(mutex_);
-  playing_ = playing;
-  wake(true);
+  Lock lock(wait_->mutex);
+  wait_->playing = playing;
+  wait_->cancel();
+  wait_->update();
 }
 
 void DeadlineTimer::set_flushing(bool flushing) {
-  Lock lock(mutex_);
-  flushing_ = flushing;
-  wake(true);
+  Lock lock(wait_->mutex);
+  wait_->flushing = flushing;
+  wait_->update();
 }
 
 void DeadlineTimer::clock_changed() {
-  Lock lock(mutex_);
-  wake(true);
+  Lock lock(wait_->mutex);
+  wait_->cancel();
+  wait_->update();
 }
 
 void DeadlineTimer::arm(GstClockTime when) {
-  Lock lock(mutex_);
-  if (when == deadline_) {
-    return;
+  Lock lock(wait_->mutex);
+  if (when != wait_->deadline) {
+    wait_->deadline = when;
+    wait_->update();
   }
-  deadline_ = when;
-  // A disarmed wait is cancelled, so that an element with nothing to do leaves the clock alone.
-  wake(!GST_CLOCK_TIME_IS_VALID(when) ||
-       (GST_CLOCK_TIME_IS_VALID(waiting_for_) && when < waiting_for_));
 }
 
 void DeadlineTimer::arm_no_later(GstClockTime when) {
-  Lock lock(mutex_);
+  Lock lock(wait_->mutex);
   // GST_CLOCK_TIME_NONE is the largest value, so "nothing armed" is later than any time.
-  if (when >= deadline_) {
-    return;
+  if (when < wait_->deadline) {
+    wait_->deadline = when;
+    wait_->update();
   }
-  deadline_ = when;
-  wake(GST_CLOCK_TIME_IS_VALID(waiting_for_) && when < waiting_for_);
 }
 
 void DeadlineTimer::kick() {
-  Lock lock(mutex_);
-  kicked_ = true;
-  wake(true);
+  Lock lock(wait_->mutex);
+  wait_->kicked = true;
+  wait_->update();
 }
 
 GstClockTime DeadlineTimer::armed() {
-  Lock lock(mutex_);
-  return deadline_;
+  Lock lock(wait_->mutex);
+  return wait_->deadline;
 }
 
 GstClockTime DeadlineTimer::now() {
   {
-    Lock lock(mutex_);
-    if (!playing_) {
+    Lock lock(wait_->mutex);
+    if (!wait_->playing) {
       return GST_CLOCK_TIME_NONE;
     }
   }
-  ObjectPtr<GstClock> clock(gst_element_get_clock(element_));
-  return clock ? running_time(element_, clock.get()) : GST_CLOCK_TIME_NONE;
-}
-
-void DeadlineTimer::wake(bool reschedule) {
-  if (reschedule && wait_id_ != nullptr) {
-    gst_clock_id_unschedule(wait_id_);
-  }
-  cond_.notify_all();
-}
-
-gpointer DeadlineTimer::thread_main(gpointer self) {
-  static_cast<DeadlineTimer*>(self)->run();
-  return nullptr;
-}
-
-void DeadlineTimer::run() {
-  Lock lock(mutex_);
-  while (running_) {
-    if (!playing_ || flushing_ || (!kicked_ && !GST_CLOCK_TIME_IS_VALID(deadline_))) {
-      cond_.wait(lock.native());
-      continue;
-    }
-    ObjectPtr<GstClock> clock(gst_element_get_clock(element_));
-    const GstClockTime base = gst_element_get_base_time(element_);
-    if (!clock || !GST_CLOCK_TIME_IS_VALID(base)) {
-      cond_.wait(lock.native());  // clock_changed() or set_playing() ends this
-      continue;
-    }
-    if (!std::exchange(kicked_, false)) {
-      const GstClockTime target = deadline_;
-      const GstClockTime already = running_time(element_, clock.get());
-      if (!GST_CLOCK_TIME_IS_VALID(already) || already < target) {
-        // An unreachable deadline would wrap; clamped, it is unreachable all the same.
-        const GstClockTime absolute =
-            target > GST_CLOCK_TIME_NONE - 1 - base ? GST_CLOCK_TIME_NONE - 1 : base + target;
-        GstClockID id = gst_clock_new_single_shot_id(clock.get(), absolute);
-        wait_id_ = id;
-        waiting_for_ = target;
-        lock.unlock();
-        const GstClockReturn result = gst_clock_id_wait(id, nullptr);
-        lock.lock();
-        wait_id_ = nullptr;
-        waiting_for_ = GST_CLOCK_TIME_NONE;
-        gst_clock_id_unref(id);
-        if (result != GST_CLOCK_OK && result != GST_CLOCK_EARLY) {
-          if (result != GST_CLOCK_UNSCHEDULED && running_) {
-            GST_ERROR_OBJECT(element_, "%s: the clock cannot be waited on (%d)", name_.c_str(),
-                             result);
-            cond_.wait(lock.native());
-          }
-          continue;
-        }
-        // Meanwhile the deadline may have moved to a later time, or the element been paused.
-        if (!running_ || !playing_ || flushing_ || deadline_ > target) {
-          continue;
-        }
-      }
-      deadline_ = GST_CLOCK_TIME_NONE;
-    }
-    const GstClockTime now = running_time(element_, clock.get());
-    lock.unlock();
-    callback_(GST_CLOCK_TIME_IS_VALID(now) ? now : 0);
-    lock.lock();
-  }
+  const ObjectPtr<GstClock> clock(gst_element_get_clock(wait_->element));
+  return clock ? running_time(wait_->element, clock.get()) : GST_CLOCK_TIME_NONE;
 }
 
 }  // namespace discord

@@ -18,6 +18,7 @@
  */
 #include "elements/gstdiscorddecrypt.h"
 
+#include "base/mutex.hpp"
 #include "discord/gstdiscordsession.h"
 #include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
@@ -53,7 +54,7 @@ struct Decrypt {
       : element(owner),
         own_key(owner),
         rtcp(owner),
-        timer(owner, "discorddecrypt", [this](GstClockTime now) { on_timer(now); }) {}
+        timer(owner, [this](GstClockTime now) { on_timer(now); }) {}
 
   GstElement* element;
   GstPad* sinkpad = nullptr;

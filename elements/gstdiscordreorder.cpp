@@ -18,6 +18,7 @@
  */
 #include "elements/gstdiscordreorder.h"
 
+#include "base/mutex.hpp"
 #include "discord/gstdiscordspeakermeta.h"
 #include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
@@ -45,8 +46,7 @@ constexpr guint8 quiet_level = 50;
 
 struct Reorder {
   explicit Reorder(GstElement* owner)
-      : element(owner),
-        timer(owner, "discordreorder", [this](GstClockTime now) { on_timer(now); }) {}
+      : element(owner), timer(owner, [this](GstClockTime now) { on_timer(now); }) {}
 
   GstElement* element;
   GstPad* sinkpad = nullptr;

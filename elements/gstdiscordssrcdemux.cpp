@@ -356,7 +356,7 @@ void finalize(GObject* object) {
 
 GstDiscordSsrcDemuxPrivate::GstDiscordSsrcDemuxPrivate(GstDiscordSsrcDemux* self)
     : pads(GST_ELEMENT(self), src_event),
-      timer(GST_ELEMENT(self), "discord-demux", [self](GstClockTime now) { on_tick(self, now); }) {}
+      timer(GST_ELEMENT(self), [self](GstClockTime now) { on_tick(self, now); }) {}
 
 static void gst_discord_ssrc_demux_class_init(GstDiscordSsrcDemuxClass* klass) {
   auto* object_class = G_OBJECT_CLASS(klass);

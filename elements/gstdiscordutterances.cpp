@@ -70,7 +70,7 @@ struct Speaker {
 
 struct Utterances {
   explicit Utterances(GstElement* owner)
-      : element(owner), timer(owner, "utterances", [this](GstClockTime now) { on_timer(now); }) {}
+      : element(owner), timer(owner, [this](GstClockTime now) { on_timer(now); }) {}
 
   GstElement* element;
   GstPad* sinkpad = nullptr;

@@ -44,20 +44,43 @@ void MediaPort::reset() {
   Lock lock(mutex_);
   socket_ = {};
   ended_ = false;
+  reading_ = {};
 }
+
+namespace {
+
+bool readable(const MediaPort::Socket& socket) {
+  pollfd fd = {socket.udp ? socket.udp->fd() : -1, POLLIN, 0};
+  return ::poll(&fd, 1, 0) > 0;
+}
+
+}  // namespace
 
 MediaPort::Outcome MediaPort::wait(Socket& socket) {
   for (;;) {
+    Socket wanted;
+    bool ended = false;
     {
       Lock lock(mutex_);
       if (flushing_) {
         return Outcome::flushing;
       }
-      if (ended_) {
-        return Outcome::ended;
-      }
-      socket = socket_;
+      wanted = socket_;
+      ended = ended_;
     }
+    if (wanted.udp != reading_.udp && last_reads_ < max_last_reads && readable(reading_)) {
+      last_reads_++;
+      socket = reading_;
+      return Outcome::readable;
+    }
+    if (ended) {
+      return Outcome::ended;
+    }
+    if (wanted.udp != reading_.udp) {
+      reading_ = std::move(wanted);
+      last_reads_ = 0;
+    }
+    socket = reading_;
     pollfd fds[2] = {{wake_.get(), POLLIN, 0}, {socket.udp ? socket.udp->fd() : -1, POLLIN, 0}};
     if (::poll(fds, 2, -1) <= 0) {
       continue;

@@ -31,13 +31,18 @@ class MediaPort {
   void install(Socket socket) EXCLUDES(mutex_);
   void end() EXCLUDES(mutex_);
   void set_flushing(bool flushing) EXCLUDES(mutex_);
-  // Back to "no socket, not ended", for the next run.
+  // Back to "no socket, not ended", for the next run. Not while somebody waits.
   void reset() EXCLUDES(mutex_);
 
-  // The streaming thread: waits until one of the outcomes holds.
+  // The streaming thread: waits until one of the outcomes holds. What has already arrived at a
+  // socket that was replaced is read first: it was said, and its key is known.
   Outcome wait(Socket& socket) EXCLUDES(mutex_);
 
  private:
+  // How often a replaced socket is given out at most: a peer that goes on sending must not hold us.
+  // With a batch each time it is several times what the default receive buffer holds.
+  static constexpr int max_last_reads = 512;
+
   void wake();
 
   net::FileDescriptor wake_;
@@ -45,6 +50,8 @@ class MediaPort {
   Socket socket_ GUARDED_BY(mutex_);
   bool flushing_ GUARDED_BY(mutex_) = false;
   bool ended_ GUARDED_BY(mutex_) = false;
+  Socket reading_;      // streaming thread: given out last
+  int last_reads_ = 0;  // streaming thread: since it was replaced
 };
 
 }  // namespace discord

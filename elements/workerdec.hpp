@@ -2,6 +2,7 @@
 // brings.
 #pragma once
 
+#include "base/mutex.hpp"
 #include "discord/gstdiscordsession.h"
 #include "elements/deadlinetimer.hpp"
 #include "elements/decodeengine.hpp"
@@ -22,7 +23,7 @@ struct WorkerDec {
       : element(owner),
         own_key(owner),
         rtcp(owner),
-        timer(owner, "discordwrkdec", [this](GstClockTime now) { on_timer(now); }),
+        timer(owner, [this](GstClockTime now) { on_timer(now); }),
         output(
             owner, [this](Time due) { arm(due); },
             [this](std::uint64_t user) {

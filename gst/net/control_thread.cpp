@@ -3,6 +3,7 @@
 
 #include "base/mutex.hpp"
 
+#include <pthread.h>
 #include <utility>
 
 namespace discord::net {
@@ -51,6 +52,7 @@ ControlThread::ControlThread()
     : context_(g_main_context_new()), loop_(g_main_loop_new(context_, FALSE)) {
   // The thread owns references of its own: it may outlive this object (see the destructor).
   thread_ = std::thread([context = g_main_context_ref(context_), loop = g_main_loop_ref(loop_)] {
+    pthread_setname_np(pthread_self(), "discord-control");
     g_main_context_push_thread_default(context);
     g_main_loop_run(loop);
     // Work that was posted before the end still runs: it may own the last reference to something

@@ -43,6 +43,7 @@ struct Session::Machine {
   void socket_failed(SocketError error, std::string_view text, Time now, Out& out);
   void udp_failed(std::string_view text, Time now, Out& out);
   void reconnect(Cause cause, std::size_t max_tries, Time now, Out& out);
+  void nobody_listens(Cause cause, Time now, Out& out);
   void rejoin(Cause cause, std::size_t max_rejoins, Time now, Out& out);
   void attempt_failed(Cause cause, Time now, Out& out);
   void step_timed_out(Time now, Out& out);
@@ -145,6 +146,8 @@ struct Session::Machine {
   std::size_t tries = 0;
   std::size_t rejoins = 0;
   Deadline connected_since;
+  Deadline lost_at;       // no connection since then
+  bool knocking = false;  // the next WebSocket only looks whether somebody listens again
   Deadline reconnect_at;
   Deadline ask_at;      // NeedCredentials is put out
   Deadline give_up_at;  // no credentials came

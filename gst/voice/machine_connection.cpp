@@ -1,7 +1,9 @@
 // Opening, losing and replacing connections (docs/design/voice.md).
+#include "voice/backoff.hpp"
 #include "voice/machine.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace discord::voice {
 namespace {
@@ -10,7 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration step_timeout = 10s;
 constexpr Duration move_timeout = 10s;  // 4014, 4022: how long a move may take to show
-constexpr Duration stable_after = 30s;  // then earlier failures are forgotten
+constexpr Duration knock_window = 30s;  // then the session is taken for lost
 constexpr std::array<Duration, 4> reconnect_delays = {0s, 1s, 2s, 5s};
 constexpr std::array<Duration, 5> rejoin_delays = {0s, 2s, 5s, 10s, 30s};
 
@@ -76,6 +78,7 @@ void Session::Machine::renew(Credentials fresh, Time now, Out& out) {
   give_up_at.reset();
   tries = 0;
   credentials = std::move(fresh);
+  lost_at = now;
   begin(now, out);
 }
 
@@ -96,9 +99,11 @@ void Session::Machine::open_socket(Time now, Out& out) {
   resuming = complete;
   reconnect_at.reset();
   await_step(Step::Open, now);
-  out.push_back(Progress{
-      "voice-connect",
-      resuming ? "Reconnecting to the voice server" : "Connecting to the voice server", false});
+  if (!std::exchange(knocking, false)) {
+    out.push_back(Progress{
+        "voice-connect",
+        resuming ? "Reconnecting to the voice server" : "Connecting to the voice server", false});
+  }
   out.push_back(OpenWebSocket{socket, url});
 }
 
@@ -254,11 +259,11 @@ void Session::Machine::socket_failed(SocketError error, std::string_view text, T
                 reconnect_delays.size(), now, out);
       return;
     case SocketError::Unreachable:
-      reconnect({FailKind::Unreachable,
-                 where + " cannot be reached; check the endpoint with its port, the network and "
-                         "the firewall.",
-                 std::move(debug)},
-                reconnect_delays.size(), now, out);
+      nobody_listens({FailKind::Unreachable,
+                      where + " cannot be reached; check the endpoint with its port, the network "
+                              "and the firewall.",
+                      std::move(debug)},
+                     now, out);
       return;
   }
 }
@@ -276,11 +281,14 @@ void Session::Machine::udp_failed(std::string_view text, Time now, Out& out) {
 // Earlier failures count only until a connection has held for a while; without that, a server that
 // accepts and drops in a circle would be tried for ever.
 void Session::Machine::settle(Time now) {
-  if (connected_since && now - *connected_since >= stable_after) {
+  if (connected_since && now - *connected_since >= stable_after(heartbeat_interval)) {
     tries = 0;
     rejoins = 0;
   }
   connected_since.reset();
+  if (!lost_at) {
+    lost_at = now;
+  }
 }
 
 // The WebSocket is gone. Resumes when there is media to keep, identifies again otherwise.
@@ -313,6 +321,26 @@ void Session::Machine::reconnect(Cause cause, std::size_t max_tries, Time now, O
   } else {
     reconnect_at = now + delay;
   }
+}
+
+// Before a call has ever worked the user waits for the sentence; afterwards for the call.
+void Session::Machine::nobody_listens(Cause cause, Time now, Out& out) {
+  settle(now);
+  if (!ever_complete) {
+    reconnect(std::move(cause), reconnect_delays.size(), now, out);
+    return;
+  }
+  if (now - *lost_at >= knock_window) {
+    tries = reconnect_delays.size();
+    reconnect(std::move(cause), tries, now, out);
+    return;
+  }
+  last_cause = cause;
+  if (state != State::Reconnecting) {
+    set_state(State::Reconnecting, std::move(cause.sentence), out);
+  }
+  knocking = true;
+  reconnect_at = now + knock_delay(random());
 }
 
 // The session is over at the server: only the values of a new join help.

@@ -181,6 +181,7 @@ void Session::Machine::complete_handshake(Time now, Out& out) {
   complete = true;
   ever_complete = true;
   connected_since = now;
+  lost_at.reset();
   set_state(State::Connected, "Connected to the voice server.", out);
   out.push_back(Progress{"voice-connect", "Connected", true});
   // Some servers send no media to a client that never sent a Speaking message.
@@ -275,6 +276,7 @@ void Session::Machine::on(const Resumed&, Time now, Out& out) {
   ++counters.resumes;
   await_step(Step::None, now);
   connected_since = now;
+  lost_at.reset();
   set_state(State::Connected, "The voice connection was resumed.", out);
   out.push_back(Progress{"voice-connect", "Resumed", true});
 }

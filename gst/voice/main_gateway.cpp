@@ -2,8 +2,11 @@
 // (docs/design/voice.md "The main gateway").
 #include "voice/main_gateway.hpp"
 
+#include "voice/backoff.hpp"
+
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace discord::voice {
 
@@ -101,7 +104,7 @@ using gateway::CloseAction;
 
 constexpr Duration step_timeout = 10s;
 constexpr Duration ready_timeout = 30s;
-constexpr Duration stable_after = 30s;
+constexpr Duration knock_window = 5min;  // then the pauses grow here, too
 constexpr Duration save_interval = 10s;
 constexpr std::array<Duration, 7> reconnect_delays = {0s, 1s, 2s, 5s, 10s, 30s, 60s};
 constexpr std::size_t first_tries = 4;  // before anything has ever worked
@@ -211,7 +214,9 @@ void MainGateway::open_socket(Time now, Out& out) {
   const std::string_view host =
       elsewhere ? std::string_view(session_.resume_url) : gateway::effective(options_.url);
   await_step(Step::Open, step_timeout, now);
-  set_state(gateway::State::Connecting, "Connecting to Discord's gateway.", out);
+  if (!std::exchange(knocking_, false)) {
+    set_state(gateway::State::Connecting, "Connecting to Discord's gateway.", out);
+  }
   out.push_back(OpenWebSocket{socket_, websocket_url(host, gateway::query).value()});
 }
 
@@ -231,13 +236,33 @@ void MainGateway::forget_socket() {
   sent_.clear();
 }
 
-// The connection is gone. Resumes where there is a session, identifies otherwise.
-void MainGateway::lose(FailKind kind, std::string sentence, std::string debug, Duration least,
-                       Time now, Out& out) {
-  if (ready_since_ && now - *ready_since_ >= stable_after) {
+void MainGateway::settle(Time now) {
+  if (ready_since_ && now - *ready_since_ >= stable_after(heartbeat_interval_)) {
     tries_ = 0;
   }
   ready_since_.reset();
+  if (!lost_at_) {
+    lost_at_ = now;
+  }
+}
+
+void MainGateway::nobody_listens(std::string sentence, std::string debug, Time now, Out& out) {
+  settle(now);
+  if (!ever_ready_ || now - *lost_at_ >= knock_window) {
+    lose(FailKind::Unreachable, std::move(sentence), std::move(debug), {}, now, out);
+    return;
+  }
+  if (state_ != gateway::State::Waiting) {
+    set_state(gateway::State::Waiting, std::move(sentence), out);
+  }
+  knocking_ = true;
+  reconnect_at_ = now + knock_delay(random_());
+}
+
+// The connection is gone. Resumes where there is a session, identifies otherwise.
+void MainGateway::lose(FailKind kind, std::string sentence, std::string debug, Duration least,
+                       Time now, Out& out) {
+  settle(now);
   if (!ever_ready_ && tries_ >= first_tries) {
     fail(kind, std::move(sentence), std::move(debug), out);
     return;
@@ -376,7 +401,11 @@ void MainGateway::on_socket_error(Generation generation, SocketError error, std:
   }
   // The address for resuming may be what is wrong.
   session_.resume_url.clear();
-  lose(kind, std::move(sentence), printable(text), {}, now, out);
+  if (error == SocketError::Unreachable) {
+    nobody_listens(std::move(sentence), printable(text), now, out);
+  } else {
+    lose(kind, std::move(sentence), printable(text), {}, now, out);
+  }
 }
 
 void MainGateway::on(const gateway::Hello& message, Time now, Out& out) {
@@ -455,6 +484,7 @@ void MainGateway::on(gateway::Ready& message, Time now, Out& out) {
   session_.resume_url = std::move(message.resume_url);
   ever_ready_ = true;
   ready_since_ = now;
+  lost_at_.reset();
   listed_ = true;
   members_of_ = {message.guilds.begin(), message.guilds.end()};
   set_state(gateway::State::Ready, "Connected to Discord's gateway.", out);
@@ -467,6 +497,7 @@ void MainGateway::on(const gateway::Resumed&, Time now, Out& out) {
   ++counters_.resumes;
   ever_ready_ = true;
   ready_since_ = now;
+  lost_at_.reset();
   set_state(gateway::State::Ready, "The session at Discord's gateway was resumed.", out);
   session_resumed(now, out);
 }

@@ -220,6 +220,8 @@ class MainGateway {
   void forget_socket();
   void lose(FailKind kind, std::string sentence, std::string debug, Duration least, Time now,
             Out& out);
+  void settle(Time now);
+  void nobody_listens(std::string sentence, std::string debug, Time now, Out& out);
   void fail(FailKind kind, std::string sentence, std::string debug, Out& out);
   void forget_session(Out& out);
   void save(Out& out);
@@ -300,6 +302,8 @@ class MainGateway {
   bool ever_ready_ = false;
   std::size_t tries_ = 0;
   Deadline ready_since_;
+  Deadline lost_at_;       // no connection since then
+  bool knocking_ = false;  // the next WebSocket only looks whether somebody listens again
   Deadline reconnect_at_;
 
   std::vector<Seat> seats_;

@@ -4,19 +4,19 @@
 // The loopback Discord runs in a process of its own, so that only the recorder is measured.
 #include "audio_files.hpp"
 #include "server.hpp"
+#include "two_processes.hpp"
 
 #include <gst/gst.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <string>
 
 using namespace discord;
 using namespace std::chrono_literals;
+using bench::Footprint;
+using bench::Wire;
 
 namespace {
 
@@ -24,17 +24,6 @@ constexpr int rounds = 3;  // of everybody; the first one makes what a speaker n
 constexpr int speech_packets = 25;
 constexpr int silence_packets = 5;
 constexpr auto patience = 120s;
-
-// Reading the other end of a pipe is the only way in which the two processes wait.
-struct Pipe {
-  int ends[2];
-  Pipe() {
-    if (pipe(ends) != 0) {
-      std::perror("pipe");
-      std::exit(1);
-    }
-  }
-};
 
 loopback::Options call_of(int speakers, const loopback::PcmPtr& pcm) {
   loopback::CallOptions call;
@@ -57,7 +46,7 @@ loopback::Options call_of(int speakers, const loopback::PcmPtr& pcm) {
 }
 
 // The server process: tells how to reach it, then writes one line after each round.
-int serve(int speakers, int out, int done) {
+int serve(int speakers, Wire& wire) {
   gst_init(nullptr, nullptr);
   const auto voices = loopback::installed_voices();
   if (voices.empty()) {
@@ -75,19 +64,12 @@ int serve(int speakers, int out, int done) {
     return 1;
   }
   const loopback::Credentials c = server.credentials();
-  FILE* tell = fdopen(out, "w");
-  std::fprintf(tell,
-               "endpoint=ws://%s session-id=%s token=%s user-id=%llu guild-id=%llu "
-               "channel-id=%llu\n",
-               server.endpoint().c_str(), c.session_id.c_str(), c.token.c_str(),
-               static_cast<unsigned long long>(c.user_id),
-               static_cast<unsigned long long>(c.guild_id),
-               static_cast<unsigned long long>(c.channel_id));
-  std::fflush(tell);
+  wire.say("endpoint=ws://" + server.endpoint() + " session-id=" + c.session_id +
+           " token=" + c.token + " user-id=" + std::to_string(c.user_id) + " guild-id=" +
+           std::to_string(c.guild_id) + " channel-id=" + std::to_string(c.channel_id));
   const auto reached = [&](const char* what, auto&& predicate) {
     if (server.wait(predicate, patience)) {
-      std::fprintf(tell, "%s\n", what);
-      std::fflush(tell);
+      wire.say(what);
     }
   };
   reached("joined", [](const loopback::Status& s) { return s.speaking > 0; });
@@ -97,42 +79,19 @@ int serve(int speakers, int out, int done) {
     reached("round", [=](const loopback::Status& s) { return s.delivered >= a_round * r; });
   }
   reached("round", [](const loopback::Status& s) { return s.finished; });
-  char byte = 0;
-  return read(done, &byte, 1) == 0 ? 0 : 1;  // until the recorder has gone
+  return wire.hear().empty() ? 0 : 1;  // until the recorder has gone
 }
 
-struct Footprint {
-  long threads = 0;
-  long rss_kb = 0;
-};
-
-Footprint measure() {
-  Footprint out;
-  std::ifstream status("/proc/self/status");
-  for (std::string key; status >> key;) {
-    if (key == "Threads:") {
-      status >> out.threads;
-    } else if (key == "VmRSS:") {
-      status >> out.rss_kb;
-    }
-  }
-  return out;
-}
-
-int record(int speakers, int in) {
+int record(int speakers, Wire& wire) {
   gst_init(nullptr, nullptr);
   std::string folder = std::filesystem::temp_directory_path() / "gst-discord-footprint-XXXXXX";
   if (g_mkdtemp(folder.data()) == nullptr) {
     return 1;
   }
-  FILE* hear = fdopen(in, "r");
-  char line[1024];
-  if (std::fgets(line, sizeof line, hear) == nullptr) {
-    return 1;
-  }
+  const std::string values = wire.hear();
   GError* error = nullptr;
   GstElement* pipeline =
-      gst_parse_launch((std::string("discordvoicesrc ") + line +
+      gst_parse_launch(("discordvoicesrc " + values +
                         " ! discorddecrypt ! discordreorder ! discordrecordsink location=" + folder)
                            .c_str(),
                        &error);
@@ -142,8 +101,8 @@ int record(int speakers, int in) {
   }
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
   std::map<int, Footprint> at;  // 0 = joined, then by round
-  for (int step = 0; step <= rounds && std::fgets(line, sizeof line, hear) != nullptr; ++step) {
-    at[step] = measure();
+  for (int step = 0; step <= rounds && !wire.hear().empty(); ++step) {
+    at[step] = bench::footprint();
   }
   const Footprint none = at[0];
   const Footprint first = at[1];
@@ -169,38 +128,9 @@ int record(int speakers, int in) {
   return good ? 0 : 1;
 }
 
-template <class F> pid_t in_child(F&& run) {
-  const pid_t child = fork();
-  if (child == 0) {
-    _exit(run());
-  }
-  return child;
-}
-
-// One measurement, in two processes of its own.
 bool one(int speakers) {
-  Pipe news;
-  Pipe done;
-  const pid_t server = in_child([&] {
-    close(news.ends[0]);
-    close(done.ends[1]);
-    return serve(speakers, news.ends[1], done.ends[0]);
-  });
-  const pid_t recorder = in_child([&] {
-    close(news.ends[1]);
-    close(done.ends[0]);
-    return record(speakers, news.ends[0]);
-  });
-  for (const int end : {news.ends[0], news.ends[1], done.ends[0], done.ends[1]}) {
-    close(end);
-  }
-  bool good = true;
-  for (const pid_t child : {recorder, server}) {
-    int status = 0;
-    waitpid(child, &status, 0);
-    good = good && status == 0;
-  }
-  return good;
+  return bench::in_two_processes([&](Wire& wire) { return serve(speakers, wire); },
+                                 [&](Wire& wire) { return record(speakers, wire); });
 }
 
 }  // namespace

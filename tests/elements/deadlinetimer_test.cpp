@@ -1,13 +1,38 @@
 #include "elements/deadlinetimer.hpp"
 
+#include "base/mutex.hpp"
 #include "discord/gstptr.hpp"
+#include "elements/timerthreads.hpp"
 
 #include <gst/check/gsttestclock.h>
 #include <gtest/gtest.h>
+#include <atomic>
+#include <thread>
 
 namespace {
 
 using namespace discord;
+
+// Something that happens once, for any number of threads.
+class Event {
+ public:
+  void set() {
+    Lock lock(mutex_);
+    set_ = true;
+    cond_.notify_all();
+  }
+  void wait() {
+    Lock lock(mutex_);
+    while (!set_) {
+      cond_.wait(lock.native());
+    }
+  }
+
+ private:
+  Mutex mutex_;
+  std::condition_variable cond_;
+  bool set_ = false;
+};
 
 class DeadlineTimerTest : public testing::Test {
  protected:
@@ -16,12 +41,11 @@ class DeadlineTimerTest : public testing::Test {
     clock_.reset(GST_TEST_CLOCK(gst_test_clock_new()));
     gst_element_set_clock(element_.get(), GST_CLOCK(clock_.get()));
     gst_element_set_base_time(element_.get(), 0);
-    timer_ =
-        std::make_unique<DeadlineTimer>(element_.get(), "timer-test", [this](GstClockTime now) {
-          Lock lock(mutex_);
-          calls_.push_back(now);
-          cond_.notify_all();
-        });
+    timer_ = std::make_unique<DeadlineTimer>(element_.get(), [this](GstClockTime now) {
+      Lock lock(mutex_);
+      calls_.push_back(now);
+      cond_.notify_all();
+    });
   }
 
   void play() {
@@ -169,7 +193,7 @@ TEST(DeadlineTimer, TheCallbackMayArmTheNextOne) {
   gst_element_set_clock(element.get(), GST_CLOCK(clock.get()));
   gst_element_set_base_time(element.get(), 0);
   DeadlineTimer* timer = nullptr;
-  DeadlineTimer made(element.get(), "timer-test",
+  DeadlineTimer made(element.get(),
                      [&timer](GstClockTime now) { timer->arm(now + 100 * GST_MSECOND); });
   timer = &made;
   made.start();
@@ -181,6 +205,111 @@ TEST(DeadlineTimer, TheCallbackMayArmTheNextOne) {
     gst_test_clock_crank(clock.get());
   }
   made.stop();
+}
+
+// A thread for each element was 200 threads for 200 calls.
+TEST_F(DeadlineTimerTest, WaitingTakesNoThread) {
+  const auto threads = TimerThreads::get();
+  play();
+  timer_->arm(GST_SECOND);
+  next_wait();
+  EXPECT_EQ(threads->threads(), 0u);
+  gst_test_clock_crank(clock_.get());
+  wait_for_calls(1);
+  EXPECT_EQ(threads->threads(), 1u);
+}
+
+// One blocked push downstream must not hold up the deadlines of other calls.
+TEST_F(DeadlineTimerTest, ABlockedElementDelaysNoOther) {
+  Event let_go;
+  std::vector<std::unique_ptr<DeadlineTimer>> blocked;
+  for (int i = 0; i < 10; i++) {
+    blocked.push_back(std::make_unique<DeadlineTimer>(element_.get(),
+                                                      [&let_go](GstClockTime) { let_go.wait(); }));
+    blocked.back()->start();
+    blocked.back()->set_playing(true);
+    blocked.back()->arm(0);
+  }
+  play();
+  timer_->arm(0);
+  EXPECT_EQ(wait_for_calls(1).size(), 1u);
+  let_go.set();
+}
+
+TEST_F(DeadlineTimerTest, StoppingWaitsForTheCallbackUnderWay) {
+  Event inside;
+  Event let_go;
+  std::atomic<bool> over{false};
+  DeadlineTimer timer(element_.get(), [&](GstClockTime) {
+    inside.set();
+    let_go.wait();
+    over = true;
+  });
+  timer.start();
+  timer.set_playing(true);
+  timer.kick();
+  inside.wait();
+  std::thread other([&] { let_go.set(); });
+  timer.stop();
+  EXPECT_TRUE(over);
+  other.join();
+}
+
+TEST_F(DeadlineTimerTest, AKickWithoutAClockWaitsForOne) {
+  gst_element_set_clock(element_.get(), nullptr);
+  play();
+  timer_->kick();
+  EXPECT_EQ(calls(), 0u);
+  gst_element_set_clock(element_.get(), GST_CLOCK(clock_.get()));
+  timer_->clock_changed();
+  EXPECT_EQ(wait_for_calls(1).size(), 1u);
+}
+
+TEST(TimerThreads, AreAsManyAsAreBlockedAndFewAgain) {
+  TimerThreads threads(1, std::chrono::milliseconds(1));
+  constexpr std::size_t many = 20;
+  Event let_go;
+  std::atomic<std::size_t> inside{0};
+  Event all_inside;
+  for (std::size_t i = 0; i < many; i++) {
+    threads.post([&] {
+      if (++inside == many) {
+        all_inside.set();
+      }
+      let_go.wait();
+    });
+  }
+  all_inside.wait();
+  EXPECT_GE(threads.threads(), many);
+  let_go.set();
+  while (threads.threads() > 1) {
+    g_thread_yield();
+  }
+}
+
+TEST(TimerThreads, TheLastUserMayLetGoOnOneOfThem) {
+  auto threads = std::make_shared<TimerThreads>(2, std::chrono::seconds(1));
+  Event gone;
+  Event held;
+  threads->post([&gone, &held, mine = threads]() mutable {
+    held.wait();
+    mine.reset();
+    gone.set();
+  });
+  threads.reset();
+  held.set();
+  gone.wait();
+}
+
+TEST(TimerThreads, WhatWasPostedIsDoneBeforeTheEnd) {
+  std::atomic<int> done{0};
+  {
+    TimerThreads threads(1, std::chrono::seconds(1));
+    for (int i = 0; i < 100; i++) {
+      threads.post([&] { done++; });
+    }
+  }
+  EXPECT_EQ(done, 100);
 }
 
 }  // namespace

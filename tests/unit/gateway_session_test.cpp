@@ -184,6 +184,41 @@ TEST(GatewaySession, OnceItHasWorkedItNeverGivesUp) {
   EXPECT_EQ(r.gateway.state(), gateway::State::Ready);
 }
 
+// After a longer outage Discord was back for up to a minute before we were.
+TEST(GatewaySession, AGatewayThatIsBackIsNoticedWithin400Milliseconds) {
+  GatewayRig r;
+  r.sit();
+  r.advance(60s);
+  const auto states = r.count<gateway::StateChanged>();
+  r.close(1006);
+  const auto refused = [&] {
+    r.gateway.on_socket_error(r.gateway.socket_generation(), SocketError::Unreachable, "", r.now,
+                              r.out);
+  };
+  const Time lost = r.now;
+  while (r.now - lost < 4min) {
+    const auto opened = r.count<OpenWebSocket>();
+    refused();
+    r.advance(359ms);
+    ASSERT_EQ(r.count<OpenWebSocket>(), opened) << "that would be too often";
+    r.advance(41ms);
+    ASSERT_EQ(r.count<OpenWebSocket>(), opened + 1);
+  }
+  EXPECT_LE(r.count<gateway::StateChanged>(), states + 3) << "lost, connecting, waiting";
+  while (r.now - lost < 10min) {
+    refused();
+    r.wait_for_socket();
+  }
+  const auto opened = r.count<OpenWebSocket>();
+  refused();
+  r.advance(30s);
+  EXPECT_EQ(r.count<OpenWebSocket>(), opened) << "after five minutes the pauses grow";
+  r.wait_for_socket();
+  r.resume();
+  EXPECT_EQ(r.gateway.state(), gateway::State::Ready);
+  EXPECT_EQ(r.gateway.counters().identifies, 1u);
+}
+
 TEST(GatewaySession, AResumeAddressElsewhereIsNotTrusted) {
   GatewayRig r;
   r.gateway.start(r.now, r.calendar, r.out);

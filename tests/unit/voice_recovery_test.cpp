@@ -1,3 +1,4 @@
+#include "voice/backoff.hpp"
 #include "voice_rig.hpp"
 
 using namespace discord;
@@ -56,7 +57,7 @@ TEST(VoiceRecovery, ResumeBacksOffAndEndsInOneFailThatNamesTheValues) {
   while (r.session.state() == State::Reconnecting && waits.size() < 10) {
     const Time from = r.now;
     const auto opened = r.count<OpenWebSocket>();
-    r.socket_error(SocketError::Unreachable);
+    r.socket_error(SocketError::Handshake);
     if (r.session.state() != State::Reconnecting) {
       break;
     }
@@ -73,6 +74,63 @@ TEST(VoiceRecovery, ResumeBacksOffAndEndsInOneFailThatNamesTheValues) {
   }
   EXPECT_EQ(r.count<CloseUdp>(), 1u);
   EXPECT_FALSE(r.session.next_deadline());
+}
+
+// A server that was back waited up to five seconds for us.
+TEST(VoiceRecovery, AServerThatIsBackIsNoticedWithin400Milliseconds) {
+  Rig r;
+  r.connect();
+  const auto states = r.count<StateChanged>();
+  const auto progress = r.count<Progress>();
+  r.close(1006);
+  const Time lost = r.now;
+  while (r.now - lost < 25s) {
+    const auto opened = r.count<OpenWebSocket>();
+    r.socket_error(SocketError::Unreachable);
+    ASSERT_EQ(r.session.state(), State::Reconnecting);
+    r.advance(359ms);
+    ASSERT_EQ(r.count<OpenWebSocket>(), opened) << "that would be too often";
+    r.advance(41ms);
+    ASSERT_EQ(r.count<OpenWebSocket>(), opened + 1);
+  }
+  EXPECT_EQ(r.count<StateChanged>(), states + 1) << "one message for one outage";
+  EXPECT_EQ(r.count<Progress>(), progress + 1);
+  r.open();
+  r.hello();
+  r.text(R"({"op":9,"d":null})");
+  EXPECT_EQ(r.session.state(), State::Connected);
+  EXPECT_EQ(r.count<UseKey>(), 1u) << "resumed";
+}
+
+TEST(VoiceRecovery, ASessionNobodyListensForIsGivenUpAfterHalfAMinute) {
+  Options options;
+  options.can_renew = true;
+  Rig r(options);
+  r.connect();
+  r.close(1006);
+  const Time lost = r.now;
+  while (r.session.state() == State::Reconnecting && r.now - lost < 60s) {
+    r.socket_error(SocketError::Unreachable);
+    r.advance(400ms);
+  }
+  EXPECT_EQ(r.session.state(), State::AwaitingCredentials);
+  EXPECT_GE(r.now - lost, 30s);
+  EXPECT_LE(r.now - lost, 31s);
+  EXPECT_EQ(r.count<NeedCredentials>(), 1u);
+  // The server that is named next may not be there yet, either.
+  r.session.renew(good_credentials(), r.now, r.out);
+  for (int i = 0; i < 20; ++i) {
+    const auto opened = r.count<OpenWebSocket>();
+    r.socket_error(SocketError::Unreachable);
+    r.advance(400ms);
+    ASSERT_EQ(r.count<OpenWebSocket>(), opened + 1);
+  }
+}
+
+TEST(VoiceRecovery, TwoHeartbeatsShowThatAConnectionHolds) {
+  EXPECT_EQ(stable_after(13750ms), 27500ms);
+  EXPECT_EQ(stable_after(41250ms), 30s);
+  EXPECT_EQ(stable_after(1ms), 250ms) << "a server cannot ask to be stormed";
 }
 
 TEST(VoiceRecovery, ServerThatAcceptsAndDropsInACircleIsNotTriedForEver) {
@@ -379,7 +437,7 @@ TEST(VoiceRecovery, ALongCallBeforeDoesNotMakeTheTriesEndless) {
   int tries = 0;
   while (r.session.state() == State::Reconnecting && tries < 50) {
     ++tries;
-    r.socket_error(SocketError::Unreachable);
+    r.socket_error(SocketError::Handshake);
     r.advance(5s);
   }
   EXPECT_EQ(tries, 4);
