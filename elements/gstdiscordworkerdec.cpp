@@ -24,6 +24,7 @@
 #include "elements/decodeengine.hpp"
 #include "elements/decodeoutput.hpp"
 #include "elements/downstream.hpp"
+#include "elements/ledgerquery.hpp"
 #include "elements/ledgerstats.hpp"
 #include "elements/outputbatch.hpp"
 #include "elements/ownkey.hpp"
@@ -501,7 +502,8 @@ static gboolean gst_discord_worker_dec_src_query(GstPad* pad, GstObject* parent,
     const GstClockTime latency = self.current_settings().latency * GST_MSECOND;
     return answer_latency_query(self.sinkpad, query, latency + replacement_latency);
   }
-  return gst_pad_query_default(pad, parent, query);
+  return answer_ledger_query(GST_ELEMENT(parent), self.sinkpad, query) ||
+         gst_pad_query_default(pad, parent, query) != FALSE;
 }
 
 static GstStateChangeReturn gst_discord_worker_dec_change_state(GstElement* base,
