@@ -22,6 +22,7 @@
 #include "discord/gstdiscordsession.h"
 #include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
+#include "elements/ledgerquery.hpp"
 #include "elements/ownkey.hpp"
 #include "elements/packetgate.hpp"
 #include "elements/rtcpbranch.hpp"
@@ -432,6 +433,12 @@ static void gst_discord_decrypt_get_property(GObject* object, guint id, GValue* 
   GST_OBJECT_UNLOCK(object);
 }
 
+static gboolean gst_discord_decrypt_src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+  return answer_ledger_query(GST_ELEMENT(parent), GST_DISCORD_DECRYPT(parent)->priv->sinkpad,
+                             query) ||
+         gst_pad_query_default(pad, parent, query) != FALSE;
+}
+
 static void gst_discord_decrypt_init(GstDiscordDecrypt* element) {
   element->priv = new Decrypt(GST_ELEMENT_CAST(element));
   Decrypt& self = *element->priv;
@@ -442,6 +449,7 @@ static void gst_discord_decrypt_init(GstDiscordDecrypt* element) {
   gst_element_add_pad(GST_ELEMENT_CAST(element), self.sinkpad);
   self.srcpad = gst_pad_new_from_static_template(&src_template, "src");
   gst_pad_use_fixed_caps(self.srcpad);
+  gst_pad_set_query_function(self.srcpad, GST_DEBUG_FUNCPTR(gst_discord_decrypt_src_query));
   gst_element_add_pad(GST_ELEMENT_CAST(element), self.srcpad);
 }
 

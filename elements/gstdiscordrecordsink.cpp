@@ -189,7 +189,7 @@ GstStateChangeReturn change_state(GstElement* element, GstStateChange transition
   auto& p = *GST_DISCORD_RECORD_SINK(element)->priv;
   switch (transition) {
     case GST_STATE_CHANGE_NULL_TO_READY:
-      if (!p.recording.possible(p.copy_settings())) {
+      if (!can_record(element, p.copy_settings())) {
         return GST_STATE_CHANGE_FAILURE;
       }
       break;
@@ -345,7 +345,7 @@ static void gst_discord_record_sink_class_init(GstDiscordRecordSinkClass* klass)
       object_class, PROP_BITRATE,
       g_param_spec_uint("bitrate", "Bitrate",
                         "kbit/s of MP3, which takes the steps of its standard, and of an Ogg mix",
-                        32, 320, 128, flags));
+                        least_bitrate, most_bitrate, default_bitrate, flags));
   g_object_class_install_property(
       object_class, PROP_JOURNAL,
       g_param_spec_boolean("journal", "Journal",

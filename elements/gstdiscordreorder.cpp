@@ -22,6 +22,7 @@
 #include "discord/gstdiscordspeakermeta.h"
 #include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
+#include "elements/ledgerquery.hpp"
 #include "elements/ledgerstats.hpp"
 #include "elements/speakerorder.hpp"
 #include "elements/upstreamtiming.hpp"
@@ -374,7 +375,8 @@ static gboolean gst_discord_reorder_src_query(GstPad* pad, GstObject* parent, Gs
   if (GST_QUERY_TYPE(query) == GST_QUERY_LATENCY) {
     return answer_latency_query(self.sinkpad, query, self.latency * GST_MSECOND);
   }
-  return gst_pad_query_default(pad, parent, query);
+  return answer_ledger_query(GST_ELEMENT(parent), self.sinkpad, query) ||
+         gst_pad_query_default(pad, parent, query) != FALSE;
 }
 
 static GstStateChangeReturn gst_discord_reorder_change_state(GstElement* element,

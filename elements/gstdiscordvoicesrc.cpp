@@ -23,6 +23,7 @@
 #include "discord/gstdiscordsession.h"
 #include "elements/author.hpp"
 #include "elements/datagrambatch.hpp"
+#include "elements/ledgerquery.hpp"
 #include "elements/mediaport.hpp"
 #include "elements/verification.hpp"
 #include "elements/voicelink.hpp"
@@ -346,7 +347,8 @@ static gboolean gst_discord_voice_src_query(GstBaseSrc* base, GstQuery* query) {
   if (gst_discord_session_answer_query(GST_DISCORD_VOICE_SRC(base)->priv->session.get(), query)) {
     return TRUE;
   }
-  return GST_BASE_SRC_CLASS(parent_class)->query(base, query);
+  return answer_ledger_query(GST_ELEMENT(base), nullptr, query) ||
+         GST_BASE_SRC_CLASS(parent_class)->query(base, query) != FALSE;
 }
 
 static GstCaps* gst_discord_voice_src_get_caps(GstBaseSrc*, GstCaps* filter) {

@@ -19,6 +19,7 @@
 #include "elements/gstdiscordworkerdec.h"
 
 #include "elements/author.hpp"
+#include "elements/ledgerquery.hpp"
 #include "elements/outputbatch.hpp"
 #include "elements/workerdec.hpp"
 
@@ -180,7 +181,8 @@ static gboolean gst_discord_worker_dec_src_query(GstPad* pad, GstObject* parent,
     const GstClockTime latency = self.current_settings().latency * GST_MSECOND;
     return answer_latency_query(self.sinkpad, query, latency + replacement_latency);
   }
-  return gst_pad_query_default(pad, parent, query);
+  return answer_ledger_query(GST_ELEMENT(parent), self.sinkpad, query) ||
+         gst_pad_query_default(pad, parent, query) != FALSE;
 }
 
 static GstStateChangeReturn gst_discord_worker_dec_change_state(GstElement* base,

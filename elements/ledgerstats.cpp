@@ -31,6 +31,22 @@ void add_ledger(GstStructure* structure, const media::Ledger& ledger) {
   add("lost-silent", ledger.lost.silent);
 }
 
+bool ledger_adds_up(const GstStructure* structure) {
+  static constexpr const char* causes[] = {
+      "played",  "silence", "padding-only", "late",        "duplicate", "not-audio",
+      "no-user", "no-key",  "bad-tag",      "not-a-frame", "replayed",  "evicted",
+      "paused",  "denied",  "ring-full",    "skipped",     "held",      "in-flight"};
+  guint64 received = 0;
+  gst_structure_get_uint64(structure, "received", &received);
+  guint64 accounted = 0;
+  for (const char* cause : causes) {
+    guint64 count = 0;
+    gst_structure_get_uint64(structure, cause, &count);
+    accounted += count;
+  }
+  return received == accounted;
+}
+
 void add_list(GstStructure* structure, const char* name, const std::vector<GstStructure*>& rows) {
   GValue list = G_VALUE_INIT;
   gst_value_array_init(&list, static_cast<guint>(rows.size()));

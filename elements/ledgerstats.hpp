@@ -12,6 +12,10 @@ namespace discord {
 // `lost-fec`, `lost-concealed`, `lost-silent` what never arrived.
 void add_ledger(GstStructure* structure, const media::Ledger& ledger);
 
+// Whether the counters of such a structure add up: everything received has one cause, or is still
+// on its way. True where nothing is counted.
+bool ledger_adds_up(const GstStructure* structure);
+
 // Adds a list of structures (a GstValueArray) under `name`; takes the structures.
 void add_list(GstStructure* structure, const char* name, const std::vector<GstStructure*>& rows);
 

@@ -8,7 +8,7 @@ namespace discord {
 namespace {
 
 // What may wait in the muxer for its page to fill; a recorder that is killed loses it.
-constexpr guint64 page_time = 40 * GST_MSECOND;
+constexpr guint64 page_time = 30 * GST_MSECOND;
 // Samples a FLAC frame; the same is true of it.
 constexpr guint flac_block = 1152;
 
@@ -177,7 +177,7 @@ GstElement* make_oggmux() {
 
 void add_encoder(Chain& chain, Format format, GstElement* settings, GstElement* sink) {
   if (format != Format::wav) {
-    GstElement* encoder = chain.add(make_encoder(format, 128));
+    GstElement* encoder = chain.add(make_encoder(format, default_bitrate));
     if (encoder != nullptr && settings != nullptr) {
       copy_settings(settings, encoder);
     }

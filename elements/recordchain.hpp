@@ -17,6 +17,12 @@ using record::Format;
 
 enum class Layout { Tracks, Mix, Both };
 
+// kbit/s. LAME keeps up to 511 bytes of its bit reservoir back; a frame of MP3 is larger from here
+// on, so that one frame less is lost when the recorder is killed (docs/numbers.md).
+constexpr unsigned default_bitrate = 192;
+constexpr unsigned least_bitrate = 32;
+constexpr unsigned most_bitrate = 320;
+
 // An element a recording needs, and the Debian package it is in.
 struct Need {
   const char* factory;

@@ -5,13 +5,13 @@
 #include "base/mutex.hpp"
 #include "discord/call_state.hpp"
 #include "discord/gstdiscordsession.h"
-#include "elements/journaltap.hpp"
+#include "elements/jobthread.hpp"
 #include "elements/recordbranch.hpp"
-#include "elements/recordfile.hpp"
+#include "elements/recordjournal.hpp"
+#include "elements/recordsettings.hpp"
 
+#include <chrono>
 #include <condition_variable>
-#include <deque>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,20 +19,6 @@
 #include <vector>
 
 namespace discord {
-
-// What the properties of the element ask for.
-struct RecordSettings {
-  std::string location;
-  bool flat = false;
-  bool matroska = false;  // one file, made of the journal; `format` and `layout` do not matter then
-  Format format = Format::wav;
-  Layout layout = Layout::Tracks;
-  bool from_first = false;
-  guint bitrate = 128;
-  bool journal = false;
-  std::uint64_t riff_limit = record::default_riff_limit;
-  DiskPtr disk = std::make_shared<Disk>();
-};
 
 class Recording {
  public:
@@ -42,8 +28,6 @@ class Recording {
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
-  // Whether a recording with these settings can be made; otherwise an error is on the bus.
-  bool possible(const RecordSettings& settings) const;
   // Makes the folder and starts the thread. `encoder`: the element whose settings every encoder
   // gets, or none. False with an error on the bus.
   bool start(const RecordSettings& settings, GstElement* encoder) EXCLUDES(mutex_);
@@ -76,10 +60,8 @@ class Recording {
     unsigned part;
   };
 
-  static gpointer manager_main(gpointer self);
-  void manage() EXCLUDES(mutex_);
-  void tick() EXCLUDES(mutex_);
-  void post_job(std::function<void()> job) EXCLUDES(mutex_);
+  std::chrono::milliseconds tick() EXCLUDES(mutex_);
+  void look_at_disk() EXCLUDES(mutex_);
   void build(const OutputPtr& output) EXCLUDES(mutex_);
   void close(const OutputPtr& output) EXCLUDES(mutex_);
   void end_when_done() EXCLUDES(mutex_);
@@ -89,11 +71,9 @@ class Recording {
   bool folder_there() EXCLUDES(mutex_);
   void start_mix(unsigned part, std::int64_t offset) EXCLUDES(mutex_);
   void write_record(bool complete) EXCLUDES(mutex_);
+  StructurePtr ledgers();
   void begin_record() EXCLUDES(mutex_);
-  bool start_journal() EXCLUDES(mutex_);
   void finish_journal() EXCLUDES(mutex_);
-  void cook(const std::string& journal) EXCLUDES(mutex_);
-  std::shared_ptr<JournalTap> journal() const EXCLUDES(mutex_);
   void on_news(const CallNews& news) EXCLUDES(mutex_);
   std::int64_t now() const EXCLUDES(mutex_);
   std::shared_ptr<const BranchContext> context() const EXCLUDES(mutex_);
@@ -103,21 +83,17 @@ class Recording {
   OutputPtr output_of(GstObject* object) const EXCLUDES(mutex_);
   void contain(const OutputPtr& output, GstMessage* message) EXCLUDES(mutex_);
   bool others_go_on(const OutputPtr& output) const EXCLUDES(mutex_);
-  void warn(const std::string& text, const GError* cause, const gchar* debug) const;
-  void warn_stopped(const RecordOutput& output, const GError* cause, const std::string& reason,
-                    const gchar* debug, bool others) const;
-  void post_file_message(const OutputPtr& output) const;
 
   GstBin* const bin_;
-  GstElement* const demux_;
   GstElement* const last_sink_;
+  const ObjectPtr<GstPad> demux_sink_;
+  JobThread manager_;
+  RecordJournal journal_;
 
   mutable Mutex mutex_;
   std::condition_variable changed_;
   std::vector<OutputPtr> outputs_ GUARDED_BY(mutex_);
   std::vector<Waiting> waiting_ GUARDED_BY(mutex_);
-  std::deque<std::function<void()>> jobs_ GUARDED_BY(mutex_);
-  bool quit_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::optional<guint32> eos_seqnum_ GUARDED_BY(mutex_);
   bool mix_ended_ GUARDED_BY(mutex_) = false;
@@ -130,14 +106,12 @@ class Recording {
   std::map<guint64, double> gains_ GUARDED_BY(mutex_);
   std::vector<std::string> early_marks_ GUARDED_BY(mutex_);
   bool started_ GUARDED_BY(mutex_) = false;
-  std::shared_ptr<JournalTap> journal_ GUARDED_BY(mutex_);
   // What the first packet decided for all; none before.
   std::shared_ptr<const BranchContext> context_ GUARDED_BY(mutex_);
 
   // Written while nothing streams.
   RecordSettings settings_;
   ObjectPtr<GstElement> encoder_;
-  GThread* manager_ = nullptr;
   GObjectPtr<GstDiscordSession> session_;
   std::uint64_t news_id_ = 0;
   std::string started_at_;
@@ -148,6 +122,7 @@ class Recording {
   SessionRecord record_;
   bool record_begun_ = false;
   std::int64_t record_length_ = -1;
+  guint64 ledgers_off_ = 0;
 };
 
 }  // namespace discord

@@ -19,7 +19,7 @@ struct OutputSettings {
   Format format = Format::wav;
   Layout layout = Layout::Tracks;
   ObjectPtr<GstElement> encoder;  // whose settings are copied; none where nothing is encoded
-  unsigned bitrate = 128;
+  unsigned bitrate = default_bitrate;
   bool from_first = false;  // align=speaker
   bool live = false;        // a live stream is never held up: a full queue drops
   GstClockTime zero = 0;    // running time at which the recording starts

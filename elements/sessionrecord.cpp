@@ -3,13 +3,16 @@
 
 #include "config.h"
 #include "elements/recordname.hpp"
+#include "elements/structurejson.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace discord {
 
@@ -37,6 +40,11 @@ json spans_of(const std::vector<SpeakerLog::Span>& spans) {
     out.push_back({begin, end});
   }
   return out;
+}
+
+// A name that is not UTF-8 must not take the whole record with it.
+std::string text_of(const json& record) {
+  return record.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 std::string percent(double part) {
@@ -191,7 +199,7 @@ std::string SessionRecord::name() const {
 }
 
 bool SessionRecord::write(const RecordFolder& folder, std::int64_t length, const Open& open,
-                          bool complete) {
+                          const GstStructure* ledgers, bool complete) {
   json out;
   std::vector<SpeakerLogPtr> speakers;
   std::string name;
@@ -255,8 +263,13 @@ bool SessionRecord::write(const RecordFolder& folder, std::int64_t length, const
                     {"verdict", verdict_of(v)}});
   }
   out["speakers"] = std::move(list);
-  // A name that is not UTF-8 must not take the whole record with it.
-  const std::string text = out.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+  out["ledgers"] = json_of(ledgers);
+  for (json& element : out["ledgers"]) {
+    if (element.is_object() && !complete) {
+      element.erase("speakers");
+    }
+  }
+  const std::string text = text_of(out);
   bytes_ = text.size();
 
   Result<RecordFile, std::string> fresh = RecordFile::create(folder, "." + name, "new");
@@ -281,6 +294,67 @@ bool SessionRecord::write(const RecordFolder& folder, std::int64_t length, const
     return false;
   }
   return true;
+}
+
+std::optional<SessionWithout> session_without(const std::string& text, guint64 user) {
+  json record = json::parse(text, nullptr, false);
+  if (!record.is_object() || !record["speakers"].is_array() || !record["events"].is_array()) {
+    return std::nullopt;
+  }
+  const auto is_of = [id = std::to_string(user)](const json& one) {
+    return one.is_object() && one.value("user-id", json()) == id;
+  };
+  std::set<json> ssrcs;
+  for (const json& speaker : record["speakers"]) {
+    if (is_of(speaker)) {
+      const json list = speaker.value("ssrcs", json::array());
+      ssrcs.insert(list.begin(), list.end());
+    }
+  }
+  const auto is_theirs = [&](const json& speaker) {
+    if (is_of(speaker) || !speaker.is_object() || speaker.value("user-id", json()) != "0") {
+      return is_of(speaker);
+    }
+    const json list = speaker.value("ssrcs", json::array());
+    return std::any_of(list.begin(), list.end(),
+                       [&](const json& ssrc) { return ssrcs.count(ssrc) != 0; });
+  };
+  SessionWithout out;
+  json speakers = json::array();
+  json events = json::array();
+  for (const json& speaker : record["speakers"]) {
+    if (!is_theirs(speaker)) {
+      speakers.push_back(speaker);
+      continue;
+    }
+    for (const json& file : speaker.value("files", json::array())) {
+      if (file.is_object() && file.value("name", json()).is_string()) {
+        out.files.push_back(file["name"].get<std::string>());
+      }
+    }
+  }
+  if (json& ledgers = record["ledgers"]; ledgers.is_object()) {
+    for (json& element : ledgers) {
+      if (element.is_object() && element.value("speakers", json()).is_array()) {
+        json others = json::array();
+        std::copy_if(element["speakers"].begin(), element["speakers"].end(),
+                     std::back_inserter(others), [&](const json& row) {
+                       return !is_of(row) &&
+                              (!row.is_object() || ssrcs.count(row.value("ssrc", json())) == 0);
+                     });
+        element["speakers"] = std::move(others);
+      }
+    }
+  }
+  std::copy_if(record["events"].begin(), record["events"].end(), std::back_inserter(events),
+               [&](const json& event) { return !is_of(event); });
+  if (speakers.size() == record["speakers"].size() && events.size() == record["events"].size()) {
+    return std::nullopt;
+  }
+  record["speakers"] = std::move(speakers);
+  record["events"] = std::move(events);
+  out.text = text_of(record);
+  return out;
 }
 
 void SessionRecord::reset() {

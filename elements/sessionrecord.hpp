@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,6 +67,15 @@ using SpeakerLogPtr = std::shared_ptr<SpeakerLog>;
 // Adds what a file counted up to now.
 void add_counts(SpeakerLog::Counts& to, const OutputCounts& counts);
 
+// A session record without one user.
+struct SessionWithout {
+  std::string text;                // the record anew
+  std::vector<std::string> files;  // that were the user's alone, by name
+};
+// Without the user and all that happened to them, and without speakers nobody knew who had the same
+// SSRC. None where this is no session record, or none with the user in it.
+std::optional<SessionWithout> session_without(const std::string& text, guint64 user);
+
 class SessionRecord {
  public:
   struct Event {
@@ -86,10 +96,11 @@ class SessionRecord {
   SpeakerLogPtr speaker() EXCLUDES(mutex_);
 
   // Writes the file anew, all of it or nothing. `open`: the counts of files not complete yet, by
-  // speaker. False when it could not be written.
+  // speaker. `ledgers`: what the elements upstream counted, by element; their speakers one by one
+  // only in a complete record. False when it could not be written.
   using Open = std::vector<std::pair<SpeakerLogPtr, const OutputCounts*>>;
-  bool write(const RecordFolder& folder, std::int64_t length, const Open& open, bool complete)
-      EXCLUDES(mutex_);
+  bool write(const RecordFolder& folder, std::int64_t length, const Open& open,
+             const GstStructure* ledgers, bool complete) EXCLUDES(mutex_);
   std::string name() const EXCLUDES(mutex_);
   std::size_t bytes() const { return bytes_; }
 

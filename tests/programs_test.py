@@ -505,6 +505,51 @@ class Programs(unittest.TestCase):
         listed = json.loads(self.recover("--list", "--json", journal).stdout)
         self.assertEqual([s["user_id"] for s in listed["speakers"]], ["500"])
 
+    def test_a_deleted_speaker_is_gone_from_everything_beside_the_journal(self):
+        ready = self.call()
+        out = self.folder / "out"
+        recorder = self.spawn(RECORD, "--control", "-o", out, "--flat", "-f", "wav", "--layout",
+                              "both", "--max-duration", "2s", stdin=subprocess.PIPE)
+        lines = Lines(recorder)
+        lines.wait("ready")
+        for what in ({"do": "name", "user_id": "501", "name": "Grace Hopper"},
+                     {"do": "join", **{k: ready[k] for k in ("endpoint", "session_id", "token",
+                                                             "user_id", "guild_id", "channel_id")}}):
+            recorder.stdin.write(json.dumps(what).encode() + b"\n")
+        recorder.stdin.flush()
+        self.assertEqual(lines.wait("end")["status"], 0)
+        self.assertEqual(self.recover("-f", "flac", out).returncode, 0)
+        others = {p: p.read_bytes() for p in (out / "500.wav", out / "recovered" / "500.flac")}
+
+        def traces():
+            found = [str(p) for p in out.rglob("*") if p.name.startswith("501")]
+            for path in (p for p in out.rglob("*") if p.is_file()):
+                data = path.read_bytes()
+                if b"Grace" in data or (path.suffix == ".json" and b"501" in data):
+                    found.append(str(path))
+            return found
+
+        self.assertGreaterEqual(len(traces()), 4, "track, rebuilt track, record, journal")
+        done = self.recover("--delete-user", "501", "-y", out)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("mix.wav holds everybody", done.stderr)
+        self.assertIn("501-Grace_Hopper.wav", done.stdout)
+        self.assertEqual(traces(), [])
+        self.assertEqual([p.name for p in out.glob(".*")], [])
+        self.assertEqual({p: p.read_bytes() for p in others}, others)
+        session = json.loads((out / "session.json").read_text())
+        self.assertEqual([s["user-id"] for s in session["speakers"]], ["500"])
+        self.assertEqual((out / "session.json").stat().st_mode & 0o777, 0o600)
+        # The mix is made again without them.
+        (out / "mix.wav").unlink()
+        self.assertEqual(self.recover("-f", "wav", "--layout", "mix", "-o", out, out).returncode, 0)
+        self.assertEqual(self.recover("--delete-user", "501", "-y", out).returncode, 1, "not there")
+        # Without a journal as well.
+        (out / "recording.journal").unlink()
+        done = self.recover("--delete-user", "500", "-y", out)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertEqual(json.loads((out / "session.json").read_text())["speakers"], [])
+
     def test_nobody_is_deleted_from_a_journal_that_is_being_written(self):
         self.call()
         recorder = self.record("--json")

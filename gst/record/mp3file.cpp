@@ -145,11 +145,18 @@ Bytes Mp3File::info_frame(std::uint64_t bytes, std::uint32_t padding) const {
   return out;
 }
 
+// Of the frame in front only what changes: it is as large as one of sound.
+Patch Mp3File::patch(std::uint32_t padding) const {
+  const Bytes frame = info_frame(bytes_, padding);
+  const auto from = frame.begin() + static_cast<std::ptrdiff_t>(tag_at_);
+  return {info_at_ + tag_at_, Bytes(from, from + xing_size + lame_size)};
+}
+
 Patches Mp3File::refresh(std::uint64_t file_size) const {
   if (frame_.empty() || file_size < info_at_ + bytes_) {
     return {};
   }
-  return {{info_at_, info_frame(bytes_, 0)}};
+  return {patch(0)};
 }
 
 Patches Mp3File::finish(std::uint64_t file_size, std::uint64_t samples) {
@@ -159,8 +166,7 @@ Patches Mp3File::finish(std::uint64_t file_size, std::uint64_t samples) {
   samples = (samples * rate_ + 24000) / 48000;
   const std::uint64_t all = frames_ * samples_per_frame_;
   const std::uint64_t padding = all > samples + encoder_delay ? all - samples - encoder_delay : 0;
-  return {{info_at_, info_frame(bytes_, static_cast<std::uint32_t>(
-                                            std::min<std::uint64_t>(padding, 0xfff)))}};
+  return {patch(static_cast<std::uint32_t>(std::min<std::uint64_t>(padding, 0xfff)))};
 }
 
 }  // namespace discord::record

@@ -20,6 +20,7 @@ class Mp3File final : public Container {
   Patches finish(std::uint64_t file_size, std::uint64_t samples) override;
 
  private:
+  Patch patch(std::uint32_t padding) const;
   Bytes info_frame(std::uint64_t bytes, std::uint32_t padding) const;
   void note(ByteSpan frame);
 

@@ -85,11 +85,11 @@ Patches WavFile::refresh(std::uint64_t file_size) const {
   }
   const std::uint64_t data = (file_size - head_size) / frame_size * frame_size;
   const Bytes all = front(data);
-  // The whole front only where it changes; else the two sizes.
-  if (head_size - 8 + data >= riff_limit_) {
-    return {{0, all}};
-  }
-  return {{4, Bytes(all.begin() + 4, all.begin() + 8)},
+  // What changes, and no more: the sizes, and with the RF64 file its marks and ds64.
+  const bool large = head_size - 8 + data >= riff_limit_;
+  const std::ptrdiff_t begin = large ? 0 : 4;
+  return {{static_cast<std::uint64_t>(begin),
+           Bytes(all.begin() + begin, all.begin() + (large ? 20 + ds64_size : 8))},
           {head_size - 4, Bytes(all.end() - 4, all.end())}};
 }
 

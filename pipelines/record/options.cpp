@@ -129,7 +129,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
       {"format", 'f', 0, G_OPTION_ARG_STRING, &format, "mp3, wav, flac, ogg or mka (mp3)",
        "FORMAT"},
       {"layout", 0, 0, G_OPTION_ARG_STRING, &layout, "tracks, mix or both (tracks)", "LAYOUT"},
-      {"bitrate", 'b', 0, G_OPTION_ARG_INT, &bitrate, "kbit/s (128)", "N"},
+      {"bitrate", 'b', 0, G_OPTION_ARG_INT, &bitrate, "kbit/s of MP3, and of a mix in Ogg (192)",
+       "N"},
       {"no-journal", 0, 0, G_OPTION_ARG_NONE, &no_journal, "leave no journal", nullptr},
       {"isolated", 0, 0, G_OPTION_ARG_NONE, &isolated, "decode in sandboxed processes", nullptr},
       {"max-duration", 0, 0, G_OPTION_ARG_STRING, &max_duration, "end after 90s, 45m, 2h, 1:30:00",
@@ -210,8 +211,9 @@ std::optional<Options> parse_options(int argc, char** argv) {
   o.output = control != FALSE || json != FALSE ? Output::json
              : quiet != FALSE                  ? Output::quiet
                                                : Output::screen;
-  if (ok && (bitrate < 0 || bitrate > 1000)) {
-    ok = complain("A bitrate of " + std::to_string(bitrate) + " kbit/s is not possible.");
+  if (ok && (bitrate != 0 && (bitrate < 32 || bitrate > 320))) {
+    ok = complain("A bitrate of " + std::to_string(bitrate) +
+                  " kbit/s is not possible; 32 to 320 are.");
   }
   o.bitrate = static_cast<unsigned>(bitrate > 0 ? bitrate : 0);
   if (ok && !(o.control && o.credentials.empty())) {

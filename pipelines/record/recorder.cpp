@@ -48,33 +48,6 @@ std::string text(const GstStructure* s, const char* field) {
   return value != nullptr ? value : "";
 }
 
-bool has_property(GstElement* element, const char* name) {
-  return g_object_class_find_property(G_OBJECT_GET_CLASS(element), name) != nullptr;
-}
-
-// False when there is no such value.
-bool set_enum(GstElement* element, const char* property, const std::string& nick) {
-  GParamSpec* spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
-  if (spec == nullptr || !G_IS_PARAM_SPEC_ENUM(spec) ||
-      g_enum_get_value_by_nick(G_PARAM_SPEC_ENUM(spec)->enum_class, nick.c_str()) == nullptr) {
-    return false;
-  }
-  gst_util_set_object_arg(G_OBJECT(element), property, nick.c_str());
-  return true;
-}
-
-std::string nicks(GstElement* element, const char* property) {
-  GParamSpec* spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
-  std::string out;
-  if (spec != nullptr && G_IS_PARAM_SPEC_ENUM(spec)) {
-    const GEnumClass* values = G_PARAM_SPEC_ENUM(spec)->enum_class;
-    for (guint i = 0; i < values->n_values; i++) {
-      out += (i == 0 ? "" : ", ") + std::string(values->values[i].value_nick);
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 Recorder::Recorder(Options options)
@@ -89,7 +62,7 @@ double Recorder::elapsed() const {
 }
 
 pipelines::Chain Recorder::chain() const {
-  return {source_.get(), decrypt_.get(), reorder_.get(), workers_.get(), record_.get()};
+  return elements_.chain();
 }
 
 std::uint64_t Recorder::missing() const {
@@ -178,12 +151,12 @@ void Recorder::check_rules() {
 // --- what people and programs say ---
 
 void Recorder::mark(const std::string& label) {
-  if (!record_ || started_ == 0) {
+  if (!elements_.record || started_ == 0) {
     return;
   }
   const std::string name = label.empty() ? "Mark " + std::to_string(marks_ + 1) : label;
   marks_++;
-  g_signal_emit_by_name(record_.get(), "mark", name.c_str());
+  g_signal_emit_by_name(elements_.record.get(), "mark", name.c_str());
   say(human_time(elapsed()) + " " + human_name(name, 60));
   event({{"event", "mark"}, {"label", name}});
 }
@@ -191,10 +164,10 @@ void Recorder::mark(const std::string& label) {
 void Recorder::set_name(std::uint64_t user, const std::string& name) {
   names_[user] = name;
   view_.set_name(user, name);
-  if (!record_) {
+  if (!elements_.record) {
     return;
   }
-  const ObjectPtr<GstPad> sink(gst_element_get_static_pad(record_.get(), "sink"));
+  const ObjectPtr<GstPad> sink(gst_element_get_static_pad(elements_.record.get(), "sink"));
   gst_pad_send_event(
       sink.get(),
       gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
@@ -205,7 +178,7 @@ void Recorder::set_name(std::uint64_t user, const std::string& name) {
 
 void Recorder::obey(const Command& command) {
   if (const auto* join = std::get_if<Join>(&command)) {
-    if (pipeline_) {
+    if (elements_.pipeline) {
       event({{"event", "error"}, {"text", "This recording has its call already."}});
       return;
     }
@@ -226,12 +199,14 @@ void Recorder::obey(const Command& command) {
   } else if (const auto* name = std::get_if<Name>(&command)) {
     set_name(name->user_id, name->name);
   } else if (const auto* gain = std::get_if<Gain>(&command)) {
-    const guint id = record_ ? g_signal_lookup("speaker-gain", G_OBJECT_TYPE(record_.get())) : 0;
+    const guint id = elements_.record
+                         ? g_signal_lookup("speaker-gain", G_OBJECT_TYPE(elements_.record.get()))
+                         : 0;
     if (id == 0) {
       event({{"event", "error"}, {"text", "There is no mix whose gains could be set."}});
       return;
     }
-    g_signal_emit(record_.get(), id, 0, static_cast<guint64>(gain->user_id), gain->gain);
+    g_signal_emit(elements_.record.get(), id, 0, static_cast<guint64>(gain->user_id), gain->gain);
   } else if (std::holds_alternative<Stats>(command)) {
     view_.update(chain());
     event(stats());
@@ -384,7 +359,7 @@ void Recorder::hear_element(const GstStructure* s) {
     gst_structure_get_boolean(s, "speaking", &speaking);
     gst_structure_get_uint(s, "ssrc", &ssrc);
     const std::uint64_t user = uint64(s, "user-id");
-    if (workers_) {
+    if (elements_.workers) {
       view_.set_speaking(user, speaking != FALSE);
     }
     event({{"event", "speaking"},
@@ -413,9 +388,9 @@ void Recorder::hear(GstMessage* message) {
       gst_message_parse_warning(message, &raw, nullptr);
       const GErrorPtr error(raw);
       // A recorder's warning means that something is not in a file.
-      if (record_ &&
-          (GST_MESSAGE_SRC(message) == GST_OBJECT(record_.get()) ||
-           gst_object_has_as_ancestor(GST_MESSAGE_SRC(message), GST_OBJECT(record_.get())))) {
+      if (elements_.record && (GST_MESSAGE_SRC(message) == GST_OBJECT(elements_.record.get()) ||
+                               gst_object_has_as_ancestor(GST_MESSAGE_SRC(message),
+                                                          GST_OBJECT(elements_.record.get())))) {
         warnings_++;
       }
       g_printerr("Warning: %s\n", error->message);
@@ -458,90 +433,16 @@ gboolean Recorder::on_bus(GstBus*, GstMessage* message, gpointer self) {
 
 // --- beginning and end ---
 
-bool Recorder::configure_source(GstElement* source) {
-  const Credentials& c = options_.credentials;
-  const std::pair<const char*, const std::string*> texts[] = {
-      {"endpoint", &c.endpoint},
-      {"session-id", &c.session_id},
-      {"token", &c.token},
-      {"token-file", &c.token_file},
-      {"bot-token-file", &c.bot_token_file},
-      {"gateway-url", &c.gateway_url},
-      {"tls-ca-file", &c.tls_ca_file},
-  };
-  for (const auto& [property, value] : texts) {
-    if (value->empty()) {
-      continue;
-    }
-    if (!has_property(source, property)) {
-      fail(std::string("This discordvoicesrc has no property ") + property + ".");
-      return false;
-    }
-    g_object_set(source, property, value->c_str(), nullptr);
-  }
-  const std::pair<const char*, std::uint64_t> ids[] = {
-      {"user-id", c.user_id}, {"guild-id", c.guild_id}, {"channel-id", c.channel_id}};
-  for (const auto& [property, value] : ids) {
-    if (value != 0) {
-      g_object_set(source, property, static_cast<guint64>(value), nullptr);
-    }
-  }
-  if (!options_.e2ee.empty() && !set_enum(source, "e2ee", options_.e2ee)) {
-    fail("--e2ee must be one of " + nicks(source, "e2ee") + ".");
-    return false;
-  }
-  return true;
-}
-
-bool Recorder::build() {
-  const std::string line =
-      std::string("discordvoicesrc name=source ! ") +
-      (options_.isolated ? "discordworkerdec name=workers"
-                         : "discorddecrypt name=decrypt ! discordreorder name=reorder") +
-      " ! discordrecordsink name=record";
-  GError* raw = nullptr;
-  GstElement* parsed = gst_parse_launch(line.c_str(), &raw);
-  const GErrorPtr error(raw);
-  if (parsed != nullptr) {
-    pipeline_.reset(GST_ELEMENT(gst_object_ref_sink(parsed)));
-  }
-  if (error || !pipeline_) {
-    fail(std::string("The pipeline cannot be made: ") + (error ? error->message : ""));
-    return false;
-  }
-  const auto find = [&](const char* name) {
-    return ObjectPtr<GstElement>(gst_bin_get_by_name(GST_BIN(pipeline_.get()), name));
-  };
-  source_ = find("source");
-  decrypt_ = find("decrypt");
-  reorder_ = find("reorder");
-  workers_ = find("workers");
-  record_ = find("record");
-  GstElement* record = record_.get();
-  g_object_set(record, "location", options_.location.c_str(), "flat", options_.flat, "journal",
-               options_.journal, nullptr);
-  if (!set_enum(record, "format", options_.format)) {
-    fail("--format must be one of " + nicks(record, "format") + ".");
-    return false;
-  }
-  if (!options_.layout.empty() && !set_enum(record, "layout", options_.layout)) {
-    fail("--layout " + options_.layout + " is not possible with this discordrecordsink.");
-    return false;
-  }
-  if (options_.bitrate > 0) {
-    g_object_set(record, "bitrate", options_.bitrate, nullptr);
-  }
-  return configure_source(source_.get());
-}
-
 bool Recorder::start() {
-  if (!build()) {
+  if (const auto problem = elements_.build(options_)) {
+    fail(*problem);
     return false;
   }
-  const ObjectPtr<GstBus> bus(gst_element_get_bus(pipeline_.get()));
+  const ObjectPtr<GstBus> bus(gst_element_get_bus(elements_.pipeline.get()));
   gst_bus_add_watch(bus.get(), on_bus, this);
   event({{"event", "joining"}});
-  if (gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING) == GST_STATE_CHANGE_FAILURE) {
+  if (gst_element_set_state(elements_.pipeline.get(), GST_STATE_PLAYING) ==
+      GST_STATE_CHANGE_FAILURE) {
     failed_ = true;  // the reason is on the bus
     return false;
   }
@@ -557,13 +458,13 @@ void Recorder::stop(const std::string& reason) {
   }
   say(reason + " Finishing the files.");
   event({{"event", "stopping"}, {"reason", reason}});
-  if (!pipeline_) {
+  if (!elements_.pipeline) {
     ended_ = true;
     g_main_loop_quit(loop_.get());
     return;
   }
   // Before the call is joined no data flows that an EOS could follow.
-  if (!gst_element_send_event(pipeline_.get(), gst_event_new_eos()) || started_ == 0) {
+  if (!gst_element_send_event(elements_.pipeline.get(), gst_event_new_eos()) || started_ == 0) {
     ended_ = true;
     g_main_loop_quit(loop_.get());
   }
@@ -609,14 +510,14 @@ void Recorder::print_result() {
 
 int Recorder::finish() {
   ended_ = true;
-  if (pipeline_) {
+  if (elements_.pipeline) {
     view_.update(chain());
     if (terminal_ && started_ != 0) {
       screen_.draw(view_.table(elapsed()));
     }
-    gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+    gst_element_set_state(elements_.pipeline.get(), GST_STATE_NULL);
     // What the elements still posted, such as the last file.
-    const ObjectPtr<GstBus> bus(gst_element_get_bus(pipeline_.get()));
+    const ObjectPtr<GstBus> bus(gst_element_get_bus(elements_.pipeline.get()));
     while (const MessagePtr message{gst_bus_pop(bus.get())}) {
       hear(message.get());
     }

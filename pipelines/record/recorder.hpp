@@ -5,6 +5,7 @@
 #include "liveview.hpp"
 #include "record/commands.hpp"
 #include "record/options.hpp"
+#include "record/pipeline.hpp"
 
 #include <gio/gio.h>
 #include <gst/gst.h>
@@ -42,8 +43,6 @@ class Recorder {
 
   // Beginning and end.
   bool start();
-  bool build();
-  bool configure_source(GstElement* source);
   void stop(const std::string& reason);
   void fail(const std::string& sentence);
   int finish();
@@ -82,12 +81,7 @@ class Recorder {
 
   Options options_;
   std::unique_ptr<GMainLoop, MainLoopFree> loop_;
-  discord::ObjectPtr<GstElement> pipeline_;
-  discord::ObjectPtr<GstElement> source_;
-  discord::ObjectPtr<GstElement> decrypt_;
-  discord::ObjectPtr<GstElement> reorder_;
-  discord::ObjectPtr<GstElement> workers_;
-  discord::ObjectPtr<GstElement> record_;
+  RecorderPipeline elements_;
   pipelines::View view_;
   pipelines::Screen screen_;
   std::vector<File> files_;

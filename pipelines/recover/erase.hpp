@@ -16,8 +16,8 @@ struct Erased {
 
 // Writes the journal anew without the user, syncs it, puts it in the place of the old one in one
 // step and overwrites what the old one held. At any moment there is a whole journal under the name.
-// Nothing happens to a journal that is still being written, or that does not know the user. The
-// error is a sentence.
+// A journal that does not know the user stays as it is, one that is still being written as well.
+// The error is a sentence.
 discord::Result<Erased, std::string> erase(const std::string& journal, std::uint64_t user_id);
 
 }  // namespace recover

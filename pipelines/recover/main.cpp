@@ -2,7 +2,7 @@
 // discord-recover: what a journal holds, as files.
 #include "elements/cook.hpp"
 #include "findplugin.hpp"
-#include "recover/erase.hpp"
+#include "recover/forget.hpp"
 #include "recover/list.hpp"
 #include "recover/rebuild.hpp"
 
@@ -40,7 +40,8 @@ constexpr char description[] =
     "  1  not done; the reason is on standard error\n"
     "  2  the arguments make no sense\n"
     "  3  done, but something is missing: the journal is damaged or cut off in the\n"
-    "     middle of a record, or the recorder's disk was too slow";
+    "     middle of a record, or the recorder's disk was too slow; or a file that\n"
+    "     holds others too still has who was deleted";
 
 struct Arguments {
   recover::Wish wish;
@@ -93,6 +94,7 @@ class Progress {
 
 std::optional<Arguments> parse(int argc, char** argv) {
   gchar* format = nullptr;
+  gchar* layout = nullptr;
   gchar* folder = nullptr;
   gchar* erase = nullptr;
   gchar** users = nullptr;
@@ -104,20 +106,20 @@ std::optional<Arguments> parse(int argc, char** argv) {
   const GOptionEntry entries[] = {
       {"format", 'f', 0, G_OPTION_ARG_STRING, &format, "mka, wav, mp3, flac or ogg (mka)",
        "FORMAT"},
+      {"layout", 0, 0, G_OPTION_ARG_STRING, &layout, "tracks, mix or both (tracks)", "LAYOUT"},
       {"output", 'o', 0, G_OPTION_ARG_FILENAME, &folder, "folder for the files", "FOLDER"},
       {"user", 'u', 0, G_OPTION_ARG_STRING_ARRAY, &users, "only this speaker; may be repeated",
        "ID"},
-      {"bitrate", 'b', 0, G_OPTION_ARG_INT, &bitrate, "kbit/s of MP3 (128)", "N"},
+      {"bitrate", 'b', 0, G_OPTION_ARG_INT, &bitrate, "kbit/s of MP3 (192)", "N"},
       {"list", 'l', 0, G_OPTION_ARG_NONE, &list, "say what is in the journal", nullptr},
       {"json", 0, 0, G_OPTION_ARG_NONE, &json, "with --list: as JSON", nullptr},
       {"delete-user", 0, 0, G_OPTION_ARG_STRING, &erase,
-       "delete a speaker from the journal for good", "ID"},
+       "delete a speaker for good: journal, session record, files", "ID"},
       {"yes", 'y', 0, G_OPTION_ARG_NONE, &yes, "do not ask before deleting", nullptr},
       {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "no progress", nullptr},
       {nullptr, 0, 0, G_OPTION_ARG_NONE, nullptr, nullptr, nullptr},
   };
-  GOptionContext* context =
-      g_option_context_new("JOURNAL|FOLDER - files from a journal");
+  GOptionContext* context = g_option_context_new("JOURNAL|FOLDER - files from a journal");
   g_option_context_set_description(context, description);
   g_option_context_add_main_entries(context, entries, nullptr);
   g_option_context_add_group(context, gst_init_get_option_group());
@@ -134,9 +136,15 @@ std::optional<Arguments> parse(int argc, char** argv) {
   a.quiet = quiet != FALSE;
   a.yes = yes != FALSE;
   a.wish.format = format != nullptr ? format : "mka";
+  a.wish.layout = layout != nullptr ? layout : "";
   a.wish.folder = folder != nullptr ? folder : "";
-  if (ok && (bitrate < 0 || bitrate > 1000)) {
-    g_printerr("A bitrate of %d kbit/s is not possible.\n", bitrate);
+  if (ok && layout != nullptr && a.wish.layout != "tracks" && a.wish.layout != "mix" &&
+      a.wish.layout != "both") {
+    g_printerr("The layout must be tracks, mix or both, not \"%s\".\n", layout);
+    ok = false;
+  }
+  if (ok && (bitrate != 0 && (bitrate < 32 || bitrate > 320))) {
+    g_printerr("A bitrate of %d kbit/s is not possible; 32 to 320 are.\n", bitrate);
     ok = false;
   }
   a.wish.bitrate = static_cast<unsigned>(std::max(bitrate, 0));
@@ -150,6 +158,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
     ok = a.erase.has_value();
   }
   g_free(format);
+  g_free(layout);
   g_free(folder);
   g_free(erase);
   g_strfreev(users);
@@ -184,7 +193,7 @@ int run_erase(const Arguments& a) {
       return exit_usage;
     }
     g_print("Delete everything user %" G_GUINT64_FORMAT
-            " said from %s? It cannot be undone. [y/N] ",
+            " said, and their files, from the recording of %s? It cannot be undone. [y/N] ",
             static_cast<guint64>(*a.erase), a.wish.journal.c_str());
     std::string answer;
     std::getline(std::cin, answer);
@@ -192,22 +201,32 @@ int run_erase(const Arguments& a) {
       return fail("Nothing was deleted.");
     }
   }
-  const auto erased = recover::erase(a.wish.journal, *a.erase);
-  if (!erased.ok()) {
-    return fail(erased.error());
+  const auto done = recover::forget(a.wish.journal, *a.erase);
+  if (!done.ok()) {
+    return fail(done.error());
   }
-  g_print("Deleted %" G_GUINT64_FORMAT " records of user %" G_GUINT64_FORMAT
-          ". Files made before are still there.\n",
-          static_cast<guint64>(erased->records), static_cast<guint64>(*a.erase));
-  if (erased->damaged > 0) {
+  g_print("Deleted %" G_GUINT64_FORMAT " records of user %" G_GUINT64_FORMAT " from the journal.\n",
+          static_cast<guint64>(done->records), static_cast<guint64>(*a.erase));
+  for (const std::string& path : done->records_changed) {
+    g_print("Deleted the user from %s.\n", path.c_str());
+  }
+  for (const std::string& path : done->removed) {
+    g_print("Removed %s.\n", path.c_str());
+  }
+  if (done->damaged > 0) {
     g_print("%" G_GUINT64_FORMAT " damaged stretches were left out too.\n",
-            static_cast<guint64>(erased->damaged));
+            static_cast<guint64>(done->damaged));
   }
-  if (!erased->overwritten) {
-    g_printerr("The old bytes could not be overwritten; the disk may still hold them.\n");
-    return exit_parts;
+  for (const std::string& path : done->shared) {
+    g_printerr(
+        "%s holds everybody, and is as it was: delete it, and make it again with "
+        "discord-recover.\n",
+        path.c_str());
   }
-  return exit_whole;
+  if (!done->overwritten) {
+    g_printerr("Old bytes could not be overwritten; the disk may still hold them.\n");
+  }
+  return done->overwritten && done->shared.empty() ? exit_whole : exit_parts;
 }
 
 int run_list(const Arguments& a, const record::JournalSummary& summary) {

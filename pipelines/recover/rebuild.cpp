@@ -73,6 +73,9 @@ std::optional<std::string> Replay::start(const Wish& wish) {
   sink_.reset(GST_ELEMENT(gst_object_ref_sink(sink)));
   g_object_set(sink, "location", wish.folder.c_str(), "flat", TRUE, nullptr);
   gst_util_set_object_arg(G_OBJECT(sink), "format", wish.format.c_str());
+  if (!wish.layout.empty()) {
+    gst_util_set_object_arg(G_OBJECT(sink), "layout", wish.layout.c_str());
+  }
   if (wish.bitrate > 0) {
     g_object_set(sink, "bitrate", wish.bitrate, nullptr);
   }

@@ -15,6 +15,7 @@ namespace recover {
 struct Wish {
   std::string journal;
   std::string format = "mka";
+  std::string layout;  // as discordrecordsink has it; not for mka
   std::string folder;
   unsigned bitrate = 0;           // kbit/s; 0 = what the format does by itself
   std::set<std::uint64_t> users;  // empty: everybody

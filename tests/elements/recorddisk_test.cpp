@@ -1,20 +1,14 @@
-// A disk that is slow, full or taken away, and a recorder that is killed.
-//
-// DISCORD_KILLS: how often it is killed; 4 by default.
+// A disk that is slow, full or taken away.
 #include "record_rig.hpp"
 
 #include "elements/trackwriter.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <random>
-#include <sstream>
 
 namespace {
 
@@ -333,22 +327,31 @@ TEST_F(RecordDisk, NoNameLeavesTheFolder) {
       }
     }
   }
-  properties_ = {{"flat", "true"}};
-  ASSERT_TRUE(start());
+  std::erase_if(names, [](const std::string& n) {
+    return n.find('\0') != std::string::npos || !g_utf8_validate(n.c_str(), -1, nullptr);
+  });
+  // As many at once as a recorder takes.
   std::size_t users = 0;
-  for (const std::string& n : names) {
-    if (n.find('\0') != std::string::npos || !g_utf8_validate(n.c_str(), -1, nullptr)) {
-      continue;
+  while (users < names.size()) {
+    Feeder feeder;
+    GstElement* e = make_recorder();
+    g_object_set(e, "location", where_.c_str(), "flat", TRUE, nullptr);
+    ASSERT_TRUE(feeder.start(e));
+    for (std::size_t n = 0; n < 250 && users < names.size(); n++) {
+      const std::uint64_t user = 1000 + users;
+      gst_pad_push_event(
+          feeder.pad.get(),
+          gst_event_new_custom(
+              GST_EVENT_CUSTOM_DOWNSTREAM,
+              gst_structure_new("discord-user-info", "user-id", G_TYPE_UINT64, guint64{user},
+                                "display-name", G_TYPE_STRING, names[users++].c_str(), nullptr)));
+      feeder.push(static_cast<std::uint32_t>(users), user, 0);
     }
-    if (users == 250) {
-      break;
-    }
-    users++;
-    name(1000 + users, n);
-    feeder_.push(static_cast<std::uint32_t>(users), 1000 + users, 0);
+    feeder.eos();
+    const MessagePtr m =
+        feeder.message(static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+    ASSERT_TRUE(m && GST_MESSAGE_TYPE(m.get()) == GST_MESSAGE_EOS);
   }
-  feeder_.eos();
-  ASSERT_TRUE(wait_for_eos());
   std::size_t found = 0;
   for (const auto& entry : fs::recursive_directory_iterator(base_)) {
     if (!entry.is_regular_file()) {
@@ -393,114 +396,6 @@ TEST_F(RecordDisk, TwoRecordersInOneFolderNeverCollide) {
     ASSERT_TRUE(track) << f;
     EXPECT_EQ(track->size(), 9600u);
   }
-}
-
-// --- kill -9 ---
-
-// The process that is killed: 20 ms of a tone every 20 ms, and how many have been handed over.
-[[noreturn]] void be_killed(const char* format, const std::string& folder,
-                            std::atomic<int>* pushed) {
-  Feeder feeder;
-  GstElement* e = make_recorder();
-  g_object_set(e, "location", folder.c_str(), "flat", TRUE, nullptr);
-  gst_util_set_object_arg(G_OBJECT(e), "format", format);
-  if (!feeder.start(e)) {
-    _exit(1);
-  }
-  Tone tone(440);
-  const ObjectPtr<GstClock> clock(gst_system_clock_obtain());
-  const GstClockTime begin = gst_clock_get_time(clock.get());
-  for (int i = 0;; i++) {
-    const GstClockID id =
-        gst_clock_new_single_shot_id(clock.get(), begin + static_cast<GstClockTime>(i) * frame);
-    gst_clock_id_wait(id, nullptr);
-    gst_clock_id_unref(id);
-    feeder.push(100, 7, static_cast<GstClockTime>(i) * frame, tone.next());
-    *pushed = i + 1;
-  }
-}
-
-TEST_F(RecordDisk, AKilledRecorderLosesLessThanATenthOfASecondAndOfMp3AnEighth) {
-  if (!has_program("ffmpeg")) {
-    GTEST_SKIP() << "ffmpeg comes with the Debian package of that name";
-  }
-  const char* wanted = std::getenv("DISCORD_KILLS");
-  const int kills = wanted != nullptr ? std::atoi(wanted) : 4;
-  std::mt19937 random(static_cast<unsigned>(getpid()));
-  struct Row {
-    int kills = 0;
-    std::int64_t worst = 0;
-    std::int64_t sum = 0;
-  };
-  std::map<std::string, Row> table;
-  const char* formats[] = {"wav", "flac", "mp3", "ogg"};
-  for (int k = 0; k < kills; k++) {
-    const std::string format = formats[k % 4];
-    const std::string folder = (base_ / ("kill" + std::to_string(k))).string();
-    // A program of its own: threads do not survive a fork.
-    const std::string self = fs::read_symlink("/proc/self/exe");
-    const int shared = memfd_create("pushed", 0);
-    ASSERT_EQ(ftruncate(shared, 4096), 0);
-    auto* pushed = static_cast<std::atomic<int>*>(
-        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0));
-    const std::string fd = std::to_string(shared);
-    const char* argv[] = {self.c_str(), "--gtest_filter=Victim.*", nullptr};
-    g_setenv("DISCORD_VICTIM", (format + " " + fd + " " + folder).c_str(), TRUE);
-    const pid_t pid = vfork();
-    if (pid == 0) {
-      execv(self.c_str(), const_cast<char**>(argv));
-      _exit(127);
-    }
-    g_unsetenv("DISCORD_VICTIM");
-    close(shared);
-    const ObjectPtr<GstClock> clock(gst_system_clock_obtain());
-    const GstClockTime patience = gst_clock_get_time(clock.get()) + 20 * GST_SECOND;
-    while (*pushed == 0 && gst_clock_get_time(clock.get()) < patience) {
-      sched_yield();
-    }
-    const GstClockID id = gst_clock_new_single_shot_id(
-        clock.get(),
-        gst_clock_get_time(clock.get()) + 300 * GST_MSECOND + random() % (700 * GST_MSECOND));
-    gst_clock_id_wait(id, nullptr);
-    gst_clock_id_unref(id);
-    const int before = *pushed;
-    kill(pid, SIGKILL);
-    int status = 0;
-    waitpid(pid, &status, 0);
-    ASSERT_TRUE(WIFSIGNALED(status)) << "it ended by itself";
-    const auto heard = heard_by_ffmpeg(folder + "/7." + format);
-    const std::int64_t lost = before * 960 - static_cast<std::int64_t>(heard.size());
-    // LAME looks ahead by more than its delay; measured: 115 ms at most.
-    EXPECT_LE(lost, format == "mp3" ? 6000 : 4800) << format << " after " << before << " packets";
-    if (heard.size() > 9600) {
-      EXPECT_GT(rms(heard, 2000, heard.size() - 1000), 3000) << format;
-    }
-    Row& row = table[format];
-    row.kills++;
-    row.worst = std::max(row.worst, lost);
-    row.sum += lost;
-    munmap(pushed, 4096);
-  }
-  std::printf("  format  kills  worst loss  mean loss\n");
-  for (const auto& [format, row] : table) {
-    std::printf("  %-6s  %5d  %7.1f ms  %6.1f ms\n", format.c_str(), row.kills,
-                static_cast<double>(row.worst) / 48, static_cast<double>(row.sum) / row.kills / 48);
-  }
-}
-
-TEST(Victim, IsKilled) {
-  const char* text = std::getenv("DISCORD_VICTIM");
-  if (text == nullptr) {
-    return;  // it is the process that the kill test starts, and only that
-  }
-  std::istringstream in(text);
-  std::string format;
-  int fd = -1;
-  std::string folder;
-  in >> format >> fd >> folder;
-  auto* pushed = static_cast<std::atomic<int>*>(
-      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
-  be_killed(format.c_str(), folder, pushed);
 }
 
 }  // namespace

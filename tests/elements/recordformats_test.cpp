@@ -126,6 +126,36 @@ TEST_P(RecordFormats, StrangersAcceptTheFiles) {
   }
 }
 
+TEST_F(RecorderTest, StrangersAcceptTheMatroskaFile) {
+  properties_ = {{"format", "mka"}};
+  ASSERT_TRUE(start());
+  name(7, "Ada");
+  two_speakers();
+  g_signal_emit_by_name(feeder_.element.get(), "mark", "the point");
+  feeder_.eos();
+  ASSERT_TRUE(wait_for_eos());
+  const std::string path = file("recording.mka");
+  if (has_program("mkvinfo")) {
+    const Ran r = run({"mkvinfo", "--ui-language", "en_US", path});
+    EXPECT_EQ(r.status, 0) << r.output;
+    for (const char* said : {"Name: Ada", "Name: user 9", "Codec ID: A_OPUS", "Chapter display",
+                             "Chapter string: the point", "Duration: 00:00:02.0"}) {
+      EXPECT_NE(r.output.find(said), std::string::npos) << said << " in " << r.output;
+    }
+    EXPECT_EQ(r.output.find("rror"), std::string::npos) << r.output;
+  }
+  if (has_program("ffprobe")) {
+    const Ran r = run({"sh", "-c",
+                       "ffprobe -v warning -show_entries stream=codec_name:chapter=start_time:"
+                       "chapter_tags:format=duration -of default=nw=1 \"$1\" 2>&1",
+                       "sh", path});
+    EXPECT_EQ(r.status, 0) << r.output;
+    EXPECT_NE(r.output.find("codec_name=opus\ncodec_name=opus\n"), std::string::npos) << r.output;
+    EXPECT_NE(r.output.find("TAG:title=the point"), std::string::npos) << r.output;
+    EXPECT_NE(r.output.find("duration=2.0"), std::string::npos) << r.output;
+  }
+}
+
 TEST_P(RecordFormats, TheNameIsInTheTags) {
   if (!has_program("ffprobe")) {
     GTEST_SKIP() << "ffprobe comes with the Debian package ffmpeg";

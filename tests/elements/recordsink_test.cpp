@@ -266,7 +266,7 @@ TEST(SafeName, KeepsNamesAndDropsTricks) {
 
 TEST(SafeName, AnyBytesGiveAShortValidPart) {
   std::uint32_t state = 1;
-  for (int round = 0; round < 2000; round++) {
+  for (int round = 0; round < 10000; round++) {
     std::string any;
     for (int i = 0; i < 200; i++) {
       state = state * 1664525u + 1013904223u;
@@ -279,6 +279,72 @@ TEST(SafeName, AnyBytesGiveAShortValidPart) {
     EXPECT_TRUE(safe.empty() || (safe.front() != '.' && safe.front() != '-'));
     EXPECT_EQ(safe_name(safe, 40), safe) << "a safe name is safe already";
   }
+}
+
+// As a recording names its files, from pieces that have tricked somebody before.
+TEST(RecordFile, TenThousandNamesStayInTheFolder) {
+  const std::vector<std::string> pieces = {"/",
+                                           "..",
+                                           "../",
+                                           "\\",
+                                           "%s",
+                                           "%n",
+                                           "%05d",
+                                           "~",
+                                           "-",
+                                           ".",
+                                           " ",
+                                           "\n",
+                                           "\x1b[2J",
+                                           "\x7f",
+                                           "a",
+                                           "Z\xc3\xb6",
+                                           "\xe2\x80\xae",
+                                           "\xe2\x81\xa6",
+                                           "\xcc\x88",
+                                           "\xf0\x9f\x91\xbb",
+                                           "\xff",
+                                           "\xc3",
+                                           std::string(1, '\0'),
+                                           ".wav",
+                                           "con",
+                                           ":",
+                                           "*",
+                                           "'",
+                                           "\"",
+                                           "$(x)",
+                                           std::string(90, 'x')};
+  const GCharPtr made(g_dir_make_tmp("discord-names-XXXXXX", nullptr));
+  const fs::path base(made.get());
+  const auto folder = open_record_folder((base / "in").string());
+  ASSERT_TRUE(folder.ok());
+  std::uint32_t state = 1;
+  const auto dice = [&state](std::uint32_t sides) {
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % sides;
+  };
+  for (int i = 0; i < 10000; i++) {
+    std::string name;
+    for (std::uint32_t n = dice(8); n > 0; n--) {
+      name += pieces[dice(static_cast<std::uint32_t>(pieces.size()))];
+    }
+    const std::string safe = safe_name(name);
+    const auto file = RecordFile::create(*folder, "7" + (safe.empty() ? safe : "-" + safe), "wav");
+    // A name that thousands have is refused in the end; none is ever shared.
+    if (file.ok()) {
+      ASSERT_EQ(fs::path(file->path()).parent_path(), base / "in");
+      struct stat info;
+      ASSERT_EQ(fstat(file->fd(), &info), 0);
+      ASSERT_EQ(info.st_mode & 0777, 0600u);
+      ASSERT_EQ(info.st_nlink, 1u);
+    }
+  }
+  std::size_t outside = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(base)) {
+    outside += entry.path() != base / "in" && entry.path().parent_path() != base / "in" ? 1 : 0;
+  }
+  EXPECT_EQ(outside, 0u);
+  fs::remove_all(base);
 }
 
 TEST(RecordFile, FollowsNoLinkAndOverwritesNothing) {

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What a recording does when the disk takes no more: files end, and go on as new parts later.
+#include "elements/recording.hpp"
+#include "elements/recordreport.hpp"
+
+#include <cerrno>
+#include <utility>
+
+namespace discord {
+
+namespace {
+
+// What a disk must have before recording goes on: a minute of ten speakers, not a few more pages.
+constexpr std::uint64_t enough_space = 8 * 1024 * 1024;
+// A new part starts on a multiple of this, which every format can.
+constexpr std::int64_t part_grid = 120;
+
+bool is_full(int error) {
+  return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+}  // namespace
+
+void Recording::look_at_disk() {
+  std::vector<OutputPtr> outputs;
+  bool waiting = false;
+  {
+    Lock lock(mutex_);
+    outputs = outputs_;
+    waiting = !waiting_.empty() && !eos_seqnum_ && !stopping_;
+  }
+  for (const OutputPtr& o : outputs) {
+    if (o->deleted() && o->give_up()) {
+      interrupt(o, "Somebody deleted the file.");
+      waiting = true;
+    }
+  }
+  if (waiting && folder_there() && settings_.disk->free_bytes(folder_.fd.get()) >= enough_space) {
+    resume();
+  }
+}
+
+// Streaming thread of a file.
+void Recording::file_failed(const OutputPtr& output) {
+  if (!output->give_up()) {
+    return;
+  }
+  manager_.post([this, output] {
+    const int error = output->error();
+    if (is_full(error)) {
+      interrupt(output, std::string(g_strerror(error)) + ".");
+      if (error == EFBIG) {
+        resume();  // it is this file that is too long, not the disk that is full
+      }
+      return;
+    }
+    {
+      Lock lock(mutex_);
+      failed_++;
+    }
+    report_stopped(GST_ELEMENT(bin_), *output, others_go_on(output),
+                   std::string(g_strerror(error)) + ".");
+    close(output);
+  });
+}
+
+// Completes the file of a track that goes on in another one later.
+void Recording::interrupt(const OutputPtr& output, const std::string& reason) {
+  const auto branch = std::dynamic_pointer_cast<RecordBranch>(output);
+  bool first = false;
+  {
+    Lock lock(mutex_);
+    waiting_.push_back({branch ? ref_object(branch->pad()) : ObjectPtr<GstPad>(),
+                        branch ? branch->log() : nullptr, output->part() + 1});
+    first = !std::exchange(waited_for_space_, true);
+  }
+  if (!branch) {
+    context()->mix->set_output(nullptr);
+  }
+  if (first || !is_full(output->error())) {
+    report_warning(GST_ELEMENT(bin_),
+                   "The recording of " + output->who() + " to " + output->path() +
+                       " is interrupted: " + reason +
+                       " What was written is kept, the call goes on, and recording resumes in a "
+                       "new file as soon as that is possible.");
+  }
+  record_.event({now(), "interrupted", branch ? branch->user_id() : 0, reason, 0, 0});
+  close(output);
+}
+
+void Recording::resume() {
+  std::vector<Waiting> waiting;
+  {
+    Lock lock(mutex_);
+    if (eos_seqnum_ || stopping_) {
+      return;
+    }
+    waiting.swap(waiting_);
+    waited_for_space_ = false;
+  }
+  const std::int64_t newest = *context()->newest;
+  const std::int64_t offset = (newest + part_grid - 1) / part_grid * part_grid;
+  for (Waiting& w : waiting) {
+    record_.event({offset, "resumed", 0, {}, 0, 0});
+    if (!w.pad) {
+      start_mix(w.part, context()->mix->position());
+      continue;
+    }
+    ObjectPtr<GstPad> peer(gst_pad_get_peer(w.pad.get()));
+    ObjectPtr<GstElement> parent(gst_pad_get_parent_element(w.pad.get()));
+    if (peer || !parent) {
+      continue;  // the pad is gone
+    }
+    const auto branch =
+        std::make_shared<RecordBranch>(bin_, w.pad.get(), *context(), w.log, offset, w.part);
+    {
+      Lock lock(mutex_);
+      outputs_.push_back(branch);
+    }
+    build(branch);
+    if (!branch->given_up()) {
+      GST_ELEMENT_INFO(
+          bin_, RESOURCE, WRITE,
+          ("The recording of %s goes on in %s.", branch->who().c_str(), branch->path().c_str()),
+          (nullptr));
+    }
+  }
+}
+
+// Makes the folder anew when somebody took it away.
+bool Recording::folder_there() {
+  if (!folder_is_gone(folder_)) {
+    return true;
+  }
+  Result<RecordFolder, std::string> folder = folder_for(settings_, folder_name_);
+  if (!folder.ok()) {
+    return false;
+  }
+  folder_ = std::move(folder).value();
+  record_begun_ = false;
+  begin_record();
+  return true;
+}
+
+void Recording::start_mix(unsigned part, std::int64_t offset) {
+  const auto output = std::make_shared<MixOutput>(bin_, context()->settings, offset, part);
+  {
+    Lock lock(mutex_);
+    outputs_.push_back(output);
+  }
+  build(output);
+  if (!output->given_up()) {
+    context()->mix->set_output(output);
+  }
+}
+
+}  // namespace discord

@@ -1,0 +1,376 @@
+// What a recording costs: CPU for each packet where Opus passes through, the time from the stop to
+// finished files, what is written for each byte of a file, an hour in which nobody speaks. Not a
+// test: docs/numbers.md has what it printed.
+//
+// Arguments choose parts: passthrough, stop, silence. Without any, everything.
+#include "corpus.hpp"
+#include "discord/gstptr.hpp"
+
+#include <gst/gst.h>
+#include <sys/resource.h>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace discord;
+namespace fs = std::filesystem;
+
+constexpr auto mode = transport::Mode::aead_aes256_gcm_rtpsize;
+constexpr GstClockTime frame = 20 * GST_MSECOND;
+
+double seconds_of(const timeval& t) {
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+}
+struct Usage {
+  double cpu = 0;
+  double user = 0;
+  double naps = 0;
+};
+Usage usage() {
+  rusage u;
+  getrusage(RUSAGE_SELF, &u);
+  return {seconds_of(u.ru_utime) + seconds_of(u.ru_stime), seconds_of(u.ru_utime),
+          static_cast<double>(u.ru_nvcsw)};
+}
+double wall() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// A field of a file in /proc/self, such as VmRSS (kB) or wchar (bytes).
+double proc(const char* file, const std::string& field) {
+  std::ifstream in(std::string("/proc/self/") + file);
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind(field + ":", 0) == 0) {
+      return std::atof(line.c_str() + field.size() + 1);
+    }
+  }
+  return 0;
+}
+
+class Folder {
+ public:
+  Folder() {
+    const GCharPtr made(g_dir_make_tmp("discord-bench-XXXXXX", nullptr));
+    path_ = made.get();
+  }
+  ~Folder() { fs::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const fs::path& path() const { return path_; }
+  double bytes() const {
+    double sum = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(path_)) {
+      sum += entry.is_regular_file() ? static_cast<double>(entry.file_size()) : 0;
+    }
+    return sum;
+  }
+
+ private:
+  fs::path path_;
+};
+
+// Elements behind a bare pad, so that no source adds its cost.
+class Line {
+ public:
+  Line(const std::string& elements, const char* caps, bool live) : live_(live) {
+    GError* raw = nullptr;
+    GstElement* made = gst_parse_bin_from_description(elements.c_str(), TRUE, &raw);
+    const GErrorPtr error(raw);
+    if (made == nullptr || error) {
+      std::fprintf(stderr, "%s\n", error ? error->message : "no elements");
+      std::exit(1);
+    }
+    pipeline_.reset(GST_ELEMENT(gst_object_ref_sink(gst_pipeline_new(nullptr))));
+    gst_bin_add(GST_BIN(pipeline_.get()), made);
+    record_.reset(gst_bin_get_by_name(GST_BIN(made), "record"));
+    bus_.reset(gst_element_get_bus(pipeline_.get()));
+    pad_.reset(GST_PAD(gst_object_ref_sink(gst_pad_new("in", GST_PAD_SRC))));
+    gst_pad_set_element_private(pad_.get(), this);
+    gst_pad_set_query_function(pad_.get(), query);
+    const ObjectPtr<GstPad> sink(gst_element_get_static_pad(made, "sink"));
+    gst_pad_link_full(pad_.get(), sink.get(), GST_PAD_LINK_CHECK_NOTHING);
+    gst_pad_set_active(pad_.get(), TRUE);
+    gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING);
+    gst_pad_push_event(pad_.get(), gst_event_new_stream_start("bench"));
+    const CapsPtr c(gst_caps_from_string(caps));
+    gst_pad_push_event(pad_.get(), gst_event_new_caps(c.get()));
+    GstSegment segment;
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    gst_pad_push_event(pad_.get(), gst_event_new_segment(&segment));
+  }
+  ~Line() { gst_element_set_state(pipeline_.get(), GST_STATE_NULL); }
+  Line(const Line&) = delete;
+  Line& operator=(const Line&) = delete;
+
+  void push(GstBuffer* buffer) { gst_pad_push(pad_.get(), buffer); }
+  void push(GstBufferList* list) { gst_pad_push_list(pad_.get(), list); }
+  void push(GstEvent* event) { gst_pad_push_event(pad_.get(), event); }
+  GstClockTime running_time() const {
+    const ObjectPtr<GstClock> clock(gst_element_get_clock(pipeline_.get()));
+    return clock ? gst_clock_get_time(clock.get()) - gst_element_get_base_time(pipeline_.get()) : 0;
+  }
+  // Until every file is complete.
+  void finish() {
+    push(gst_event_new_eos());
+    const MessagePtr m(gst_bus_timed_pop_filtered(
+        bus_.get(), GST_CLOCK_TIME_NONE,
+        static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR)));
+    if (GST_MESSAGE_TYPE(m.get()) == GST_MESSAGE_ERROR) {
+      std::fputs("the recorder broke\n", stderr);
+      std::exit(1);
+    }
+  }
+  // What the files dropped, and the sum of their bytes so far.
+  std::pair<guint64, guint64> written() const {
+    GstStructure* raw = nullptr;
+    g_object_get(record_.get(), "stats", &raw, nullptr);
+    const StructurePtr stats(raw);
+    const GValue* files = gst_structure_get_value(stats.get(), "files");
+    std::pair<guint64, guint64> out{0, 0};
+    for (guint i = 0; files != nullptr && i < gst_value_array_get_size(files); i++) {
+      const auto* one =
+          static_cast<const GstStructure*>(g_value_get_boxed(gst_value_array_get_value(files, i)));
+      guint64 value = 0;
+      gst_structure_get_uint64(one, "num-dropped", &value);
+      out.first += value;
+      gst_structure_get_uint64(one, "bytes", &value);
+      out.second += value;
+    }
+    return out;
+  }
+  // Until nothing is on its way to a file any more.
+  void settle() const {
+    guint64 before = ~guint64{0};
+    for (guint64 now = written().second; now != before;) {
+      g_usleep(300000);
+      before = std::exchange(now, written().second);
+    }
+  }
+
+ private:
+  static gboolean query(GstPad* pad, GstObject* parent, GstQuery* query) {
+    auto* self = static_cast<Line*>(gst_pad_get_element_private(pad));
+    if (GST_QUERY_TYPE(query) == GST_QUERY_LATENCY) {
+      gst_query_set_latency(query, gboolean{self->live_}, 0, GST_CLOCK_TIME_NONE);
+      return TRUE;
+    }
+    return gst_pad_query_default(pad, parent, query);
+  }
+
+  bool live_;
+  ObjectPtr<GstElement> pipeline_;
+  ObjectPtr<GstElement> record_;
+  ObjectPtr<GstBus> bus_;
+  ObjectPtr<GstPad> pad_;
+};
+
+// --- Opus passes through ---
+
+BufferListPtr list_of(const std::vector<corpus::Datagram>& all, std::size_t from, std::size_t to) {
+  GstBufferList* list = gst_buffer_list_new_sized(static_cast<guint>(to - from));
+  for (std::size_t i = from; i < to; ++i) {
+    GstBuffer* buffer = gst_buffer_new_memdup(all[i].bytes.data(), all[i].bytes.size());
+    GST_BUFFER_PTS(buffer) = GST_BUFFER_DTS(buffer) =
+        static_cast<GstClockTime>(to_ns(all[i].arrival));
+    gst_buffer_list_add(list, buffer);
+  }
+  return BufferListPtr(list);
+}
+
+// In real time, so that every packet wakes whom it must wake; behind a file queues fill and threads
+// run through.
+void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, std::size_t seconds,
+                  bool live) {
+  const std::size_t packets = 50 * seconds;
+  const auto datagrams = corpus::call(talks, speakers, packets, mode, corpus::some_key());
+  const Folder folder;
+  Line line("discorddecrypt mode=aead_aes256_gcm_rtpsize max-speakers=4096 secret-key=" +
+                std::string("0707070707070707070707070707070707070707070707070707070707") +
+                "070707 ! discordreorder max-speakers=4096 ! discordrecordsink name=record "
+                "flat=true format=ogg location=" +
+                folder.path().string(),
+            "application/x-discord-rtp", live);
+  // Ten milliseconds of arrivals at a time, as a source that sleeps in poll(2) hands them on. The
+  // first second makes the files and is not counted.
+  const std::size_t each = std::max<std::size_t>(1, speakers / 2);
+  std::vector<BufferListPtr> lists;
+  for (std::size_t i = 0; i < datagrams.size(); i += each) {
+    lists.push_back(list_of(datagrams, i, std::min(i + each, datagrams.size())));
+  }
+  Usage before;
+  double wrote = 0;
+  double began = 0;
+  std::size_t counted = 0;
+  const GstClockTime start = line.running_time();
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    while (live && line.running_time() < start + i * 10 * GST_MSECOND) {
+      g_usleep(500);
+    }
+    if (i == 100) {
+      if (!live) {
+        line.settle();
+      }
+      before = usage();
+      wrote = proc("io", "wchar");
+      began = wall();
+    }
+    counted += i >= 100 ? gst_buffer_list_length(lists[i].get()) : 0;
+    line.push(lists[i].release());
+  }
+  const guint64 dropped = line.written().first;
+  if (!live) {
+    line.settle();
+  }
+  const Usage after = usage();
+  const double took = wall() - began;
+  const double bytes = proc("io", "wchar") - wrote;
+  const auto n = static_cast<double>(counted);
+  const double us = (after.cpu - before.cpu) / n * 1e6;
+  std::printf("| %zu | %s | %zu | %.2f | %.2f | %.2f | %.0f | %.0f | %llu |\n", speakers,
+              live ? "real time" : "flood", counted, us, (after.user - before.user) / n * 1e6,
+              (after.naps - before.naps) / n, 1e6 / us / 50, bytes / n,
+              static_cast<unsigned long long>(dropped));
+  std::fflush(stdout);
+  (void)took;
+  line.finish();
+}
+
+// --- from the stop to finished files ---
+
+BufferPtr rtp(std::uint32_t ssrc, std::size_t number, ByteSpan opus) {
+  Bytes packet = {0x80, 120};
+  const auto sequence = static_cast<std::uint16_t>(number);
+  const auto stamp = static_cast<std::uint32_t>(number * 960);
+  for (const std::uint32_t value : {std::uint32_t{sequence}, stamp, ssrc}) {
+    for (int shift = value == sequence && packet.size() == 2 ? 8 : 24; shift >= 0; shift -= 8) {
+      packet.push_back(static_cast<std::uint8_t>(value >> shift));
+    }
+  }
+  packet.insert(packet.end(), opus.begin(), opus.end());
+  BufferPtr buffer(gst_buffer_new_memdup(packet.data(), packet.size()));
+  GST_BUFFER_PTS(buffer.get()) = number * frame;
+  GST_BUFFER_DURATION(buffer.get()) = frame;
+  return buffer;
+}
+
+// Two people who take turns, ten seconds each.
+void stop(const std::vector<corpus::Talk>& talks, const char* format, std::size_t minutes) {
+  const Folder folder;
+  Line line("discordrecordsink name=record flat=true location=" + folder.path().string() +
+                " format=" + format,
+            "application/x-rtp, media=audio, encoding-name=OPUS, clock-rate=48000, payload=120",
+            false);
+  const double wrote = proc("io", "wchar");
+  for (std::size_t i = 0; i < minutes * 3000; ++i) {
+    const std::size_t who = i / 500 % 2;
+    line.push(
+        rtp(100 + static_cast<std::uint32_t>(who), i, talks[who][i % talks[who].size()]).release());
+  }
+  line.settle();
+  const double began = wall();
+  line.finish();
+  const double took = wall() - began;
+  const double bytes = folder.bytes();
+  std::printf("| %s | %zu | %.1f | %.1f | %.2f | %.0f |\n", format, minutes, took * 1e3,
+              bytes / 1e6, (proc("io", "wchar") - wrote) / bytes, bytes / took / 1e6);
+  std::fflush(stdout);
+}
+
+// --- an hour in which nobody speaks ---
+
+void silence(const char* format) {
+  const Folder folder;
+  Line line("discordrecordsink name=record flat=true location=" + folder.path().string() +
+                " format=" + format,
+            "application/x-rtp, media=audio, encoding-name=OPUS, clock-rate=48000, payload=120",
+            true);
+  const Bytes quiet = {0xf8, 0xff, 0xfe};
+  for (std::uint32_t s = 0; s < 10; ++s) {
+    line.push(rtp(100 + s, 0, quiet).release());
+  }
+  g_usleep(500000);
+  line.settle();
+  const double rss = proc("status", "VmRSS");
+  double most = rss;
+  double burst = 0;
+  double bytes = static_cast<double>(line.written().second);
+  const double first = bytes;
+  const Usage before = usage();
+  constexpr std::size_t seconds = 3600;
+  for (std::size_t i = 1; i <= seconds; ++i) {
+    // What the demux makes of the clock, at a thousand times its speed.
+    line.push(gst_event_new_gap(0, i * GST_SECOND));
+    g_usleep(1000);
+    if (i % 10 == 0) {
+      most = std::max(most, proc("status", "VmRSS"));
+      const auto now = static_cast<double>(line.written().second);
+      burst = std::max(burst, now - bytes);
+      bytes = now;
+    }
+  }
+  line.settle();
+  most = std::max(most, proc("status", "VmRSS"));
+  bytes = static_cast<double>(line.written().second) - first;
+  const Usage after = usage();
+  std::printf("| %s | %.1f | %.1f | %.2f | %.2f |\n", format, (most - rss) / 1024, bytes / 1e6,
+              burst / std::max(bytes / (seconds / 10), 1.0), after.cpu - before.cpu);
+  std::fflush(stdout);
+  line.finish();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  gst_init(&argc, &argv);
+  const auto wants = [&](const char* what) {
+    return argc < 2 || std::any_of(argv + 1, argv + argc,
+                                   [&](const char* a) { return std::strcmp(a, what) == 0; });
+  };
+  const auto talks = corpus::speech(8, 750);
+  if (!talks) {
+    std::fprintf(stderr, "%s\n", talks.error().c_str());
+    return 1;
+  }
+  if (wants("passthrough")) {
+    std::puts(
+        "\n## Opus passes through: discorddecrypt ! discordreorder ! discordrecordsink "
+        "format=ogg\n\n"
+        "| speakers | pace | packets | µs CPU a packet | of it in user space | sleeps a packet | "
+        "speakers a core | bytes written a packet | dropped "
+        "|\n|---|---|---|---|---|---|---|---|---|");
+    for (const std::size_t speakers : {20, 200, 1000}) {
+      pass_through(*talks, speakers, 10, true);
+      pass_through(*talks, speakers, 10, false);
+    }
+  }
+  if (wants("stop")) {
+    std::puts(
+        "\n## From the stop to finished files, two speakers\n\n"
+        "| format | minutes | ms | MB | bytes written / bytes of the files | MB/s |\n"
+        "|---|---|---|---|---|---|");
+    for (const char* format : {"wav", "flac", "mp3", "ogg", "mka"}) {
+      for (const std::size_t minutes : {1, 10, 60}) {
+        stop(*talks, format, minutes);
+      }
+    }
+  }
+  if (wants("silence")) {
+    std::puts(
+        "\n## An hour in which nobody speaks, ten speakers\n\n"
+        "| format | MiB more | MB written | most in ten seconds / mean | s CPU |\n"
+        "|---|---|---|---|---|");
+    for (const char* format : {"wav", "flac", "mp3", "ogg"}) {
+      silence(format);
+    }
+  }
+  return 0;
+}
