@@ -44,6 +44,9 @@ sed -i "s|^prefix=.*|prefix=$root$prefix|" "$description"
 export PKG_CONFIG_PATH="$root$libraries/pkgconfig"
 cc -Wall -Wextra -Werror "$root$prefix/share/gst-discord/examples/watch.c" -o "$root/watch" \
   $(pkg-config --cflags --libs gstreamer-discord-1.0) || fail "the installed example does not build"
+c++ -std=c++17 -Wall -Wextra -Werror "$root$prefix/share/gst-discord/examples/application.cpp" \
+  -o "$root/application" $(pkg-config --cflags --libs gstreamer-discord-1.0) ||
+  fail "the installed example in C++ does not build"
 LD_LIBRARY_PATH=$root$libraries "$root/watch" "discordssrcdemux ! fakesink" >"$root/watched" 2>&1 && status=0 || status=$?
 [ "$status" = 2 ] && [ -s "$root/watched" ] || {
   cat "$root/watched" >&2

@@ -215,19 +215,25 @@ Outcome::Figures figures(const Live& live, const char* name) {
   return out;
 }
 
+std::string source_of(const loopback::Server& server, const CallPlan& plan) {
+  const loopback::Credentials c = server.credentials();
+  const std::string place =
+      " guild-id=" + std::to_string(c.guild_id) + " channel-id=" + std::to_string(c.channel_id);
+  if (plan.bot) {
+    return "discordvoicesrc name=src bot-token=" + server.bot_token() + " gateway-url=ws://" +
+           server.endpoint() + place;
+  }
+  const std::string source = "discordvoicesrc name=src session-id=" + c.session_id +
+                             " token=" + c.token + " user-id=" + std::to_string(c.user_id) + place;
+  return plan.server.tls
+             ? source + " endpoint=" + server.tls_endpoint() + " tls-ca-file=" + server.ca_file()
+             : source + " endpoint=ws://" + server.endpoint();
+}
+
 std::string pipeline_of(const loopback::Server& server, const CallPlan& plan,
                         const std::string& folder) {
-  const loopback::Credentials c = server.credentials();
-  std::string source = "discordvoicesrc name=src session-id=" + c.session_id + " token=" + c.token +
-                       " user-id=" + std::to_string(c.user_id) +
-                       " guild-id=" + std::to_string(c.guild_id) +
-                       " channel-id=" + std::to_string(c.channel_id);
-  if (plan.server.tls) {
-    source += " endpoint=" + server.tls_endpoint() + " tls-ca-file=" + server.ca_file();
-  } else {
-    source += " endpoint=ws://" + server.endpoint();
-  }
-  return source + " " + plan.source + " ! " + plan.receiver + " ! discordrecordsink name=rec location=" + folder + " " + plan.recorder;
+  return source_of(server, plan) + " " + plan.source + " ! " + plan.receiver +
+         " ! discordrecordsink name=rec location=" + folder + " " + plan.recorder;
 }
 
 // Every datagram the source passes on: those of the speakers and the noise.

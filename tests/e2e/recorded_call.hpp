@@ -82,6 +82,7 @@ struct CallPlan {
 
   loopback::Options server;
   std::string source = "";              // more properties of discordvoicesrc
+  bool bot = false;                     // joins by itself, with the server's token
   std::string recorder = "format=wav";  // properties of discordrecordsink
   // In the middle; `dec` and `order` name those whose figures are kept.
   std::string receiver = "discorddecrypt name=dec ! discordreorder name=order";

@@ -226,6 +226,11 @@ const std::vector<Row>& rows() {
          c.server.main.bot_token = t;
          return !t.empty();
        }},
+      {"posted", "FOLDER", "keep the files that the bot posts there",
+       [](C& c, const std::string& t) {
+         c.server.main.posted_folder = t;
+         return !t.empty();
+       }},
       {"not-invited", nullptr, "the bot is in no guild",
        on([](C& c) { c.server.main.invited = false; })},
       {"server-first", nullptr, "the voice server update before the bot's voice state",

@@ -65,6 +65,13 @@ void VoiceServer::close_clients(Room& room, std::uint16_t code, const std::strin
   }
 }
 
+// Of every call: what would be sent until then is lost.
+void VoiceServer::pause_media(Time until) {
+  for (const auto& room : rooms_) {
+    forwarder_.each(room->guild_id, [&](MediaPath& path) { path.pause(until); });
+  }
+}
+
 json VoiceServer::run(Room& room, const json& command) {
   const std::string what = command["do"];
   const Time now = monotonic_now();
@@ -76,6 +83,18 @@ json VoiceServer::run(Room& room, const json& command) {
       listener_->drop(client->socket);
     }
     return good();
+  }
+  if (what == "outage") {
+    const Time until = now + milliseconds_of(command, "ms", 500);
+    listener_->vanish();
+    pause_media(until);
+    script_.emplace(until, json{{"do", "outage-over"}});
+    return good();
+  }
+  if (what == "outage-over") {
+    pause_media(now);
+    const auto failed = listener_->come_back();
+    return failed ? bad(*failed) : good();
   }
   if (what == "close") {
     const double code = number_of(command, "code", 0);

@@ -70,7 +70,8 @@ json final_line(const Server& server, bool records) {
   out["main"] = {{"identified", s.main.identified}, {"resumed", s.main.resumed},
                  {"heartbeats", s.main.heartbeats}, {"joins", s.main.joins},
                  {"leaves", s.main.leaves},         {"seated", s.main.seated},
-                 {"requests", s.main.requests},     {"posted", s.main.posted}};
+                 {"requests", s.main.requests},     {"posted", s.main.posted},
+                 {"answers", s.main.answers}};
   if (records) {
     json all = json::object();
     for (const SpeakerTruth& t : server.truth()) {

@@ -268,6 +268,9 @@ void MainGateway::voice_state(Session& session, const json& d, Time now) {
   const std::uint64_t guild = id_of(d, "guild_id");
   const std::uint64_t channel = id_of(d, "channel_id");
   const auto guilds = host_.guilds();
+  if (counters_.asked.size() < 1000) {
+    counters_.asked.push_back(d);
+  }
   if (!options_.invited || std::find(guilds.begin(), guilds.end(), guild) == guilds.end()) {
     return;
   }
@@ -461,36 +464,40 @@ json MainGateway::bot_command(std::uint64_t guild, const std::string& what, cons
         static_cast<int>(number_of(command, "count", 1));
     return good();
   }
-  if (what == "bot-rename") {
+  if (what == "bot-status") {
+    const auto at = places_.find(guild);
+    json answer = good();
+    answer["channel_id"] = std::to_string(at != places_.end() ? at->second.channel : 0);
+    answer["self_deaf"] = counters_.self_deaf;
+    answer["identified"] = counters_.identified;
+    answer["asked"] = counters_.asked;
+    answer["answers"] = counters_.answers;
+    answer["posted"] = counters_.posted;
+    return answer;
+  }
+  if (what == "bot-rename" || what == "bot-command") {
     const std::uint64_t user = id_of(command, "user_id");
-    nicks_[user] = command.value("nick", "");
-    for (const MainHost::Person& person : host_.people(guild)) {
-      if (person.user == user) {
-        json d = member_json(guild, user, person.name, false);
-        d["guild_id"] = std::to_string(guild);
-        broadcast("GUILD_MEMBER_UPDATE", d);
-        return good();
-      }
+    const auto people = host_.people(guild);
+    const auto person = std::find_if(people.begin(), people.end(),
+                                     [user](const auto& one) { return one.user == user; });
+    if (person == people.end()) {
+      return bad("no such person");
     }
-    return bad("no such person");
+    if (what == "bot-command") {
+      broadcast("INTERACTION_CREATE", interaction_json(guild, *person, command));
+      return good();
+    }
+    nicks_[user] = command.value("nick", "");
+    json d = member_json(guild, user, person->name, false);
+    d["guild_id"] = std::to_string(guild);
+    broadcast("GUILD_MEMBER_UPDATE", d);
+    return good();
   }
   if (what == "bot-message") {
     broadcast("MESSAGE_CREATE",
-              {{"id", std::to_string(next_message_++)},
-               {"channel_id", std::to_string(first_channel_[guild] + guild_channel::text)},
-               {"guild_id", std::to_string(guild)},
-               {"content", command.value("content", "")},
-               {"author", user_json(id_of(command, "user_id"), "somebody", false)},
-               {"timestamp", "2026-01-01T00:00:00.000000+00:00"},
-               {"edited_timestamp", nullptr},
-               {"tts", false},
-               {"mention_everyone", false},
-               {"mentions", json::array()},
-               {"mention_roles", json::array()},
-               {"attachments", json::array()},
-               {"embeds", json::array()},
-               {"pinned", false},
-               {"type", 0}});
+              message_json(guild, first_channel_[guild] + guild_channel::text,
+                           user_json(id_of(command, "user_id"), "somebody", false),
+                           command.value("content", ""), json::array()));
     return good();
   }
   if (what == "guild-outage") {

@@ -27,6 +27,7 @@ struct MainOptions {
   int stale_joins = 0;          // the first joins get credentials that are refused (4006)
   bool invited = true;          // false: the bot is in no guild
   std::size_t ballast = 0;      // bytes by which GUILD_CREATE is blown up
+  std::string posted_folder;    // where files that are posted are kept; empty: nowhere
 };
 
 // Only ever grows, except where it says "now".
@@ -44,7 +45,10 @@ struct MainCounters {
   std::uint64_t last_channel = 0;  // where the bot is now, in the guild that changed last
   bool self_mute = false;          // as the last op 4 said
   bool self_deaf = false;
-  nlohmann::json posted = nlohmann::json::array();  // messages posted over REST; bounded
+  // All three bounded: messages posted over REST, answers to slash commands, and the `d` of op 4s.
+  nlohmann::json posted = nlohmann::json::array();
+  nlohmann::json answers = nlohmann::json::array();
+  nlohmann::json asked = nlohmann::json::array();
 };
 
 struct HttpAnswer {
@@ -56,7 +60,7 @@ struct HttpRequest {
   std::string path;                                        // as it came
   std::string authorization;                               // the header's value
   std::string content;                                     // JSON of the message, if there was any
-  std::vector<std::pair<std::string, std::size_t>> files;  // name and size of what was posted
+  std::vector<std::pair<std::string, std::string>> files;  // name and bytes of what was posted
   bool tls = false;
 };
 
@@ -158,7 +162,16 @@ class MainGateway {
   Session* session_at(std::uint64_t number);
   std::string url(std::uint64_t socket);
 
+  // main_gateway_rest.cpp
+  HttpAnswer answer_interaction(const std::string& path, const HttpRequest& request);
+  nlohmann::json register_commands(const HttpRequest& request);
+  nlohmann::json posted(const HttpRequest& request, std::uint64_t guild, std::uint64_t channel);
+  nlohmann::json message_json(std::uint64_t guild, std::uint64_t channel, nlohmann::json author,
+                              std::string content, nlohmann::json attachments);
+
   // main_gateway_guild.cpp: the objects of the API.
+  nlohmann::json interaction_json(std::uint64_t guild, const MainHost::Person& who,
+                                  const nlohmann::json& command);
   bool joinable(std::uint64_t guild, std::uint64_t channel);
   nlohmann::json user_json(std::uint64_t user, const std::string& name, bool bot) const;
   nlohmann::json bot_json() const;

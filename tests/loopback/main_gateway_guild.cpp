@@ -14,10 +14,6 @@ constexpr std::uint64_t send_messages = 1u << 11;
 constexpr std::uint64_t connect = 1u << 20;
 constexpr std::uint64_t full_guests = 800000000000000001u;  // who sits in the full channel
 
-HttpAnswer not_found() {
-  return {404, {{"message", "404: Not Found"}, {"code", 0}}};
-}
-
 }  // namespace
 
 json MainGateway::user_json(std::uint64_t user, const std::string& name, bool bot) const {
@@ -108,6 +104,37 @@ json MainGateway::channel_json(std::uint64_t guild, std::uint64_t offset) {
           {"permission_overwrites", overwrites}};
 }
 
+// Somebody uses a slash command of the bot in the text channel.
+json MainGateway::interaction_json(std::uint64_t guild, const MainHost::Person& who,
+                                   const json& command) {
+  json options = json::array();
+  const json given = command.value("options", json::object());
+  for (const auto& [name, value] : given.items()) {
+    options.push_back({{"name", name}, {"type", 3}, {"value", value}});
+  }
+  json member = member_json(guild, who.user, who.name, false);
+  member["permissions"] = std::to_string(view_channel | send_messages | connect);
+  json channel = channel_json(guild, guild_channel::text);
+  channel["permissions"] = member["permissions"];
+  return {{"id", std::to_string(next_message_++)},
+          {"application_id", std::to_string(options_.bot_user)},
+          {"type", 2},
+          {"token", "interaction-" + std::to_string(next_message_++)},
+          {"version", 1},
+          {"locale", "en-US"},
+          {"guild_id", std::to_string(guild)},
+          {"channel_id", channel["id"]},
+          {"app_permissions", member["permissions"]},
+          {"channel", channel},
+          {"entitlements", json::array()},
+          {"member", member},
+          {"data",
+           {{"id", std::to_string(next_message_++)},
+            {"name", command.value("name", "")},
+            {"type", 1},
+            {"options", options}}}};
+}
+
 json MainGateway::guild_json(std::uint64_t guild) {
   json channels = json::array();
   for (std::uint64_t offset = 0; offset < guild_channel::count; ++offset) {
@@ -187,109 +214,6 @@ json MainGateway::guild_json(std::uint64_t guild) {
     out["presences"].push_back({{"status", std::string(options_.ballast, 'x')}});
   }
   return out;
-}
-
-// REST, as far as client libraries go on their way into a voice channel and to post what they
-// recorded.
-HttpAnswer MainGateway::request(const HttpRequest& request) {
-  ++counters_.requests;
-  std::string path = request.path;
-  for (const char* prefix : {"/api/v10", "/api/v9", "/api"}) {
-    if (path.starts_with(prefix)) {
-      path = path.substr(std::string_view(prefix).size());
-      break;
-    }
-  }
-  const std::string endpoint = host_.voice_endpoint(request.tls);
-  const std::string gateway = request.tls ? "wss://" + endpoint : endpoint;
-  if (path == "/gateway") {
-    return {200, {{"url", gateway}}};
-  }
-  if (request.authorization != "Bot " + options_.bot_token) {
-    return {401, {{"message", "401: Unauthorized"}, {"code", 0}}};
-  }
-  if (path == "/gateway/bot") {
-    return {200,
-            {{"url", gateway},
-             {"shards", 1},
-             {"session_start_limit",
-              {{"total", 1000},
-               {"remaining", 1000 - static_cast<int>(counters_.identified % 1000)},
-               {"reset_after", 86400000},
-               {"max_concurrency", 1}}}}};
-  }
-  if (path == "/users/@me") {
-    return {200, bot_json()};
-  }
-  if (path == "/oauth2/applications/@me" || path == "/applications/@me") {
-    return {200,
-            {{"id", std::to_string(options_.bot_user)},
-             {"name", "loopback-bot"},
-             {"icon", nullptr},
-             {"description", ""},
-             {"bot_public", true},
-             {"bot_require_code_grant", false},
-             {"verify_key", std::string(64, '0')},
-             {"flags", 0},
-             {"owner", user_json(800000000000000009u, "owner", false)},
-             {"team", nullptr}}};
-  }
-  for (const std::uint64_t guild : host_.guilds()) {
-    const std::string id = std::to_string(guild);
-    if (path == "/guilds/" + id) {
-      return {200, guild_json(guild)};
-    }
-    if (path == "/guilds/" + id + "/channels") {
-      return {200, guild_json(guild)["channels"]};
-    }
-    for (std::uint64_t offset = 0; offset < guild_channel::count; ++offset) {
-      const std::string channel = "/channels/" + std::to_string(first_channel_[guild] + offset);
-      if (path == channel) {
-        return {200, channel_json(guild, offset)};
-      }
-      if (path == channel + "/messages" && request.method == "POST") {
-        const json said = json::parse(request.content, nullptr, false);
-        json files = json::array();
-        json attachments = json::array();
-        for (const auto& [name, size] : request.files) {
-          files.push_back({{"name", name}, {"size", size}});
-          attachments.push_back({{"id", std::to_string(next_message_++)},
-                                 {"filename", name},
-                                 {"size", size},
-                                 {"url", gateway + "/attachments/" + name},
-                                 {"proxy_url", gateway + "/attachments/" + name}});
-        }
-        const json content = said.is_object() ? said.value("content", json("")) : json("");
-        if (counters_.posted.size() < 1000) {
-          counters_.posted.push_back(
-              {{"channel_id", std::to_string(first_channel_[guild] + offset)},
-               {"content", content},
-               {"files", files}});
-        }
-        return {200,
-                {{"id", std::to_string(next_message_++)},
-                 {"channel_id", std::to_string(first_channel_[guild] + offset)},
-                 {"guild_id", id},
-                 {"content", content.is_string() ? content : json("")},
-                 {"author", bot_json()},
-                 {"timestamp", "2026-01-01T00:00:00.000000+00:00"},
-                 {"edited_timestamp", nullptr},
-                 {"tts", false},
-                 {"mention_everyone", false},
-                 {"mentions", json::array()},
-                 {"mention_roles", json::array()},
-                 {"attachments", attachments},
-                 {"embeds", json::array()},
-                 {"pinned", false},
-                 {"components", json::array()},
-                 {"type", 0}}};
-      }
-      if (path == channel + "/typing" && request.method == "POST") {
-        return {204, nullptr};
-      }
-    }
-  }
-  return not_found();
 }
 
 }  // namespace discord::loopback

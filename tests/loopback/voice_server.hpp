@@ -92,6 +92,7 @@ class VoiceServer : private MainHost {
                                  const nlohmann::json& command);
   nlohmann::json dave_command(Room& room, const std::string& what, const nlohmann::json& command);
   std::optional<std::string> set_dave_options(Room& room, const nlohmann::json& command);
+  void pause_media(Time until);
   void close_clients(Room& room, std::uint16_t code, const std::string& reason);
 
   Room* find_room(std::uint64_t guild_id) const;

@@ -1,5 +1,7 @@
 #include "websocket_listener.hpp"
 
+#include <utility>
+
 namespace discord::loopback {
 namespace {
 
@@ -32,7 +34,7 @@ void read_post(SoupServerMessage* message, HttpRequest& out) {
       }
       const auto* file = static_cast<const char*>(g_hash_table_lookup(fields, "filename"));
       if (file != nullptr) {
-        out.files.emplace_back(file, g_bytes_get_size(content));
+        out.files.emplace_back(file, text_of(content));
       } else {
         out.content = text_of(content);
       }
@@ -75,21 +77,7 @@ std::optional<std::string> WebSocketListener::listen(std::uint16_t port, std::ui
   server_ = soup_server_new("server-header", "discord-loopback ", nullptr);
   soup_server_add_websocket_handler(server_, nullptr, nullptr, nullptr, on_socket, this, nullptr);
   soup_server_add_handler(server_, "/api", on_http, this, nullptr);
-  const auto open_port = [&](std::uint16_t wanted,
-                             SoupServerListenOptions flags) -> std::optional<std::string> {
-    GSocketAddress* address = g_inet_socket_address_new_from_string("127.0.0.1", wanted);
-    GError* error = nullptr;
-    const bool ok = soup_server_listen(server_, address, flags, &error);
-    g_object_unref(address);
-    if (!ok) {
-      std::string text =
-          "cannot listen on 127.0.0.1:" + std::to_string(wanted) + ": " + error->message;
-      g_error_free(error);
-      return text;
-    }
-    return std::nullopt;
-  };
-  if (auto failed = open_port(port, static_cast<SoupServerListenOptions>(0))) {
+  if (auto failed = open_port(port, false)) {
     return failed;
   }
   if (pem) {
@@ -103,7 +91,7 @@ std::optional<std::string> WebSocketListener::listen(std::uint16_t port, std::ui
     }
     soup_server_set_tls_certificate(server_, certificate);
     g_object_unref(certificate);
-    if (auto failed = open_port(tls_port, SOUP_SERVER_LISTEN_HTTPS)) {
+    if (auto failed = open_port(tls_port, true)) {
       return failed;
     }
   }
@@ -113,7 +101,41 @@ std::optional<std::string> WebSocketListener::listen(std::uint16_t port, std::ui
     (std::string_view(g_uri_get_scheme(uri)) == "https" ? tls_port_ : port_) = port_of(uri);
   }
   g_slist_free_full(uris, reinterpret_cast<GDestroyNotify>(g_uri_unref));
+  listening_ = true;
   return std::nullopt;
+}
+
+std::optional<std::string> WebSocketListener::open_port(std::uint16_t port, bool tls) {
+  GSocketAddress* address = g_inet_socket_address_new_from_string("127.0.0.1", port);
+  GError* error = nullptr;
+  const bool ok = soup_server_listen(
+      server_, address, tls ? SOUP_SERVER_LISTEN_HTTPS : SoupServerListenOptions{}, &error);
+  g_object_unref(address);
+  if (!ok) {
+    std::string text = "cannot listen on 127.0.0.1:" + std::to_string(port) + ": " + error->message;
+    g_error_free(error);
+    return text;
+  }
+  return std::nullopt;
+}
+
+void WebSocketListener::vanish() {
+  if (std::exchange(listening_, false)) {
+    soup_server_disconnect(server_);
+  }
+  for (const auto& [id, socket] : sockets_) {
+    drop(id);
+  }
+}
+
+std::optional<std::string> WebSocketListener::come_back() {
+  if (std::exchange(listening_, true)) {
+    return std::nullopt;
+  }
+  if (auto failed = open_port(port_, false)) {
+    return failed;
+  }
+  return tls_port_ != 0 ? open_port(tls_port_, true) : std::nullopt;
 }
 
 void WebSocketListener::on_socket(SoupServer*, SoupServerMessage* message, const char* path,
@@ -162,6 +184,9 @@ void WebSocketListener::on_http(SoupServer*, SoupServerMessage* message, const c
     const std::string text = answer.body.dump();
     soup_server_message_set_response(message, "application/json", SOUP_MEMORY_COPY, text.data(),
                                      text.size());
+  } else {
+    // Without a length the connection would have to end with the answer.
+    soup_message_headers_set_content_length(soup_server_message_get_response_headers(message), 0);
   }
 }
 

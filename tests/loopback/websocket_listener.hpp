@@ -36,6 +36,10 @@ class WebSocketListener {
   // Nothing, or why it does not listen.
   std::optional<std::string> listen(std::uint16_t port, std::uint16_t tls_port,
                                     const std::optional<std::string>& pem);
+  // As if the machine had been switched off: connections break, nobody listens. And back again on
+  // the same ports; nothing, or why not.
+  void vanish();
+  std::optional<std::string> come_back();
   std::uint16_t port() const noexcept { return port_; }
   std::uint16_t tls_port() const noexcept { return tls_port_; }
 
@@ -66,11 +70,13 @@ class WebSocketListener {
   static void on_message(SoupWebsocketConnection*, int type, GBytes*, gpointer socket);
   static void on_closed(SoupWebsocketConnection*, gpointer socket);
   Socket* find(std::uint64_t id);
+  std::optional<std::string> open_port(std::uint16_t port, bool tls);
 
   Callbacks callbacks_;
   SoupServer* server_ = nullptr;
   std::uint16_t port_ = 0;
   std::uint16_t tls_port_ = 0;
+  bool listening_ = false;
   std::uint64_t next_id_ = 1;
   std::map<std::uint64_t, Socket> sockets_;
 };

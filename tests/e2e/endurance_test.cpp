@@ -1,0 +1,184 @@
+// A bot that is moved, and whose gateway breaks, again and again while people talk: the same files
+// go on, and not a packet is unaccounted for. In short by default; docs/numbers.md says how to run
+// the long form and what it gave.
+#include "suite.hpp"
+
+#include <unistd.h>
+#include <cstdlib>
+
+namespace discord::e2e {
+
+using namespace loopback;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+namespace {
+
+constexpr auto patience = 60s;
+
+int number_from(const char* variable, int otherwise) {
+  const char* text = std::getenv(variable);
+  return text != nullptr ? std::atoi(text) : otherwise;
+}
+
+int moves() {
+  return number_from("DISCORD_ENDURANCE_MOVES", 6);
+}
+
+int drops() {
+  return number_from("DISCORD_ENDURANCE_DROPS", 12);
+}
+
+// People who talk as long as it takes, in short spurts: who comes back from a move begins with the
+// next one.
+Options talk(bool encrypted, double seconds) {
+  constexpr double period = 0.7;
+  Options options = call_of(2, static_cast<int>(seconds / period));
+  for (TalkerOptions& talker : options.calls.front().talkers) {
+    Duration at = talker.speaker.spurts.front().start;
+    for (Spurt& spurt : talker.speaker.spurts) {
+      spurt.start = at;
+      spurt.frames = sample_rate * 4 / 10;
+      // No two pauses in a row alike, so that nothing fits by chance.
+      at += Duration(static_cast<Duration::rep>(period * 1e9)) + at % 37ms;
+    }
+  }
+  static int calls = 0;
+  options.main.bot_token = "endurance-" + std::to_string(++calls) + "-" + std::to_string(getpid());
+  options.dave.delivery.version = encrypted ? 1 : 0;
+  return options;
+}
+
+void command(const Live& live, const json& what) {
+  const json answer = live.server.command(what);
+  EXPECT_TRUE(answer.value("ok", false)) << answer;
+}
+
+template <class F> void wait_until(const Live& live, F&& done) {
+  EXPECT_TRUE(live.server.wait(done, patience));
+}
+
+// Until that many more packets have reached us.
+void hear(const Live& live, std::uint64_t packets) {
+  const std::uint64_t wanted = live.server.status().delivered + packets;
+  wait_until(live, [wanted](const Status& s) { return s.delivered >= wanted; });
+}
+
+void be_moved(const Live& live) {
+  for (int i = 0; i < moves() && !testing::Test::HasFailure(); ++i) {
+    hear(live, 20);
+    const std::uint64_t described = live.server.status().described;
+    // With a close code and without, told before and after.
+    command(live,
+            {{"do", "bot-move"}, {"events_first", i % 2 == 0}, {"code", i % 3 == 2 ? 0 : 4014}});
+    wait_until(live, [described](const Status& s) { return s.described > described; });
+  }
+  hear(live, 20);
+  command(live, {{"do", "empty"}});  // nobody is left to talk: the end
+}
+
+void lose_gateway(const Live& live) {
+  hear(live, 20);
+  for (int i = 0; i < drops() && !testing::Test::HasFailure(); ++i) {
+    const MainCounters before = live.server.status().main;
+    switch (i % 3) {
+      case 0:
+        command(live, {{"do", "gateway-drop"}});
+        break;
+      case 1:
+        command(live, {{"do", "gateway-close"}, {"code", 4000}});
+        break;
+      default:
+        command(live, {{"do", "gateway-reconnect"}});
+    }
+    // Until it is back and has held for a moment, without which the next one would be slower.
+    wait_until(live, [&](const Status& s) {
+      return s.main.resumed > before.resumed && s.main.heartbeats > before.heartbeats + 2;
+    });
+  }
+  command(live, {{"do", "empty"}});
+}
+
+std::uint64_t sum_of(const Outcome& outcome, std::uint64_t SpeakerTruth::*field) {
+  std::uint64_t sum = 0;
+  for (const SpeakerTruth& truth : outcome.truth) {
+    sum += truth.*field;
+  }
+  return sum;
+}
+
+// What the server sent is what came, and every packet of it has its cause.
+void expect_exact_ledger(Outcome& outcome) {
+  EXPECT_EQ(outcome.source["kernel-drops"], 0u);
+  EXPECT_EQ(outcome.source["datagrams"] - outcome.source["not-media"],
+            outcome.server.udp.media_sent + outcome.server.udp.other_sent);
+  EXPECT_EQ(outcome.decrypt["received"], outcome.server.udp.media_sent);
+  std::uint64_t causes = 0;
+  for (const char* cause :
+       {"played", "silence", "padding-only", "late", "duplicate", "not-audio", "no-user", "no-key",
+        "bad-tag", "not-a-frame", "replayed", "evicted", "denied", "skipped", "held"}) {
+    causes += outcome.decrypt[cause];
+  }
+  EXPECT_EQ(causes, outcome.decrypt["received"]);
+  EXPECT_EQ(outcome.decrypt["bad-tag"], 0u) << "no packet of one call was tried with another's key";
+}
+
+void expect_nothing_lost(const Verdict& verdict, Outcome& outcome) {
+  EXPECT_EQ(verdict.missing, 0u);
+  expect_exact_ledger(outcome);
+  EXPECT_EQ(
+      outcome.decrypt["played"] + outcome.decrypt["silence"] + outcome.decrypt["padding-only"],
+      sum_of(outcome, &SpeakerTruth::delivered));
+}
+
+}  // namespace
+
+class Endurance : public Suite {
+ protected:
+  static void SetUpTestSuite() {
+    if (!can_talk()) {
+      return;
+    }
+    for (const bool encrypted : {false, true}) {
+      begin(encrypted ? "moves encrypted" : "moves",
+            {.server = talk(encrypted, 10.0 + 2.0 * moves()), .bot = true, .during = be_moved});
+    }
+    Options options = talk(true, 10.0 + 1.0 * drops());
+    options.main.heartbeat_interval_ms = 250;
+    begin("drops", {.server = std::move(options), .bot = true, .during = lose_gateway});
+  }
+};
+
+TEST_F(Endurance, MovesLoseNothingThatWasSent) {
+  const Verdict verdict = judge("moves");
+  Outcome call = outcome("moves");
+  expect_nothing_lost(verdict, call);
+  EXPECT_EQ(call.server.main.seated, static_cast<std::uint64_t>(moves()) + 1);
+  EXPECT_EQ(call.server.main.identified, 1u);
+  EXPECT_TRUE(call.errors.empty());
+  EXPECT_TRUE(call.server.complaints.empty());
+}
+
+// Each move ends in a new group; until we are in it nobody can have meant his frames for us.
+TEST_F(Endurance, MovesOfAnEncryptedCallLoseNothingThatWasMeantForUs) {
+  const Verdict verdict = judge("moves encrypted");
+  Outcome call = outcome("moves encrypted");
+  EXPECT_LE(verdict.missing, sum_of(call, &SpeakerTruth::foreign_keys));
+  expect_exact_ledger(call);
+  EXPECT_EQ(call.server.main.seated, static_cast<std::uint64_t>(moves()) + 1);
+  EXPECT_TRUE(call.errors.empty());
+}
+
+TEST_F(Endurance, LostGatewaysCostNothing) {
+  const Verdict verdict = judge("drops");
+  Outcome call = outcome("drops");
+  expect_nothing_lost(verdict, call);
+  EXPECT_GE(call.server.main.resumed, static_cast<std::uint64_t>(drops()));
+  EXPECT_EQ(call.server.main.identified, 1u);
+  EXPECT_EQ(call.server.main.seated, 1u);
+  EXPECT_EQ(call.server.identified, 1u) << "the voice connection stayed";
+  EXPECT_EQ(call.server.resumed, 0u);
+  EXPECT_TRUE(call.errors.empty());
+}
+
+}  // namespace discord::e2e
