@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <gst/app/gstappsrc.h>
+#include <gst/audio/gstaudiometa.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -222,11 +223,20 @@ std::optional<std::string> Cook::build(int fd) {
   return std::nullopt;
 }
 
+// Opus ends on a grid, and with who was ahead of it: what lies behind the end of the recording is
+// cut, so that all tracks are equally long to the sample.
 void Cook::push(GstElement* source, std::int64_t begin, std::uint32_t samples, ByteSpan opus) {
+  const std::int64_t behind = begin + samples - length();
+  if (behind >= samples) {
+    return;
+  }
   GstBuffer* buffer = gst_buffer_new_allocate(nullptr, opus.size(), nullptr);
   gst_buffer_fill(buffer, 0, opus.data(), opus.size());
   GST_BUFFER_PTS(buffer) = time_of(begin);
-  GST_BUFFER_DURATION(buffer) = time_of(begin + samples) - time_of(begin);
+  GST_BUFFER_DURATION(buffer) = time_of(std::min(begin + samples, length())) - time_of(begin);
+  if (behind > 0) {
+    gst_buffer_add_audio_clipping_meta(buffer, GST_FORMAT_DEFAULT, 0, static_cast<guint64>(behind));
+  }
   failed_ = gst_app_src_push_buffer(GST_APP_SRC(source), buffer) != GST_FLOW_OK || failed_;
 }
 
@@ -267,8 +277,9 @@ void Cook::feed(const std::function<void(double)>& progress) {
       progress(static_cast<double>(told) / static_cast<double>(file_.size()));
     }
   }
+  constexpr std::int64_t grid = record::GridTrack::grid;
   for (auto& [key, track] : tracks_) {
-    track.stream->finish(length());
+    track.stream->finish((length() + grid - 1) / grid * grid);
   }
   for (auto& [key, track] : tracks_) {
     gst_app_src_end_of_stream(GST_APP_SRC(track.source.get()));

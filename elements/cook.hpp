@@ -39,8 +39,8 @@ struct CookedFile {
 // What a speaker is called in tags and tables: the name, else "user <id>" or "SSRC <n>".
 std::string speaker_title(const record::JournalSpeakerKey& key, const std::string& name);
 
-// `<stem>.mka` in `folder`: a track for each speaker, all beginning at zero and of the same length
-// (within 2.5 ms), Opus as it came, chapters for marks. `only` names the users that are wanted;
+// `<stem>.mka` in `folder`: a track for each speaker, all beginning at zero and of the same length,
+// Opus as it came, chapters for marks. `only` names the users that are wanted;
 // empty means all. Takes its time; `progress` gets 0 to 1 and is called now and then. The error is
 // a sentence, and no file is left.
 Result<CookedFile, std::string> cook_matroska(const std::string& journal,

@@ -83,7 +83,7 @@ class Line {
  public:
   Line(const std::string& elements, const char* caps, bool live) : live_(live) {
     GError* raw = nullptr;
-    GstElement* made = gst_parse_bin_from_description(elements.c_str(), TRUE, &raw);
+    GstElement* made = gst_parse_bin_from_description(elements.c_str(), FALSE, &raw);
     const GErrorPtr error(raw);
     if (made == nullptr || error) {
       std::fprintf(stderr, "%s\n", error ? error->message : "no elements");
@@ -96,7 +96,10 @@ class Line {
     pad_.reset(GST_PAD(gst_object_ref_sink(gst_pad_new("in", GST_PAD_SRC))));
     gst_pad_set_element_private(pad_.get(), this);
     gst_pad_set_query_function(pad_.get(), query);
-    const ObjectPtr<GstPad> sink(gst_element_get_static_pad(made, "sink"));
+    // Not a ghost pad: the search for one finds the recorder's idle encoder.
+    const ObjectPtr<GstElement> first(gst_bin_get_by_name(GST_BIN(made), "first"));
+    const ObjectPtr<GstPad> sink(
+        gst_element_get_static_pad(first ? first.get() : record_.get(), "sink"));
     gst_pad_link_full(pad_.get(), sink.get(), GST_PAD_LINK_CHECK_NOTHING);
     gst_pad_set_active(pad_.get(), TRUE);
     gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING);
@@ -111,8 +114,8 @@ class Line {
   Line(const Line&) = delete;
   Line& operator=(const Line&) = delete;
 
-  void push(GstBuffer* buffer) { gst_pad_push(pad_.get(), buffer); }
-  void push(GstBufferList* list) { gst_pad_push_list(pad_.get(), list); }
+  void push(GstBuffer* buffer) { check(gst_pad_push(pad_.get(), buffer)); }
+  void push(GstBufferList* list) { check(gst_pad_push_list(pad_.get(), list)); }
   void push(GstEvent* event) { gst_pad_push_event(pad_.get(), event); }
   GstClockTime running_time() const {
     const ObjectPtr<GstClock> clock(gst_element_get_clock(pipeline_.get()));
@@ -157,6 +160,12 @@ class Line {
   }
 
  private:
+  static void check(GstFlowReturn flow) {
+    if (flow != GST_FLOW_OK) {
+      std::fprintf(stderr, "refused: %s\n", gst_flow_get_name(flow));
+      std::exit(1);
+    }
+  }
   static gboolean query(GstPad* pad, GstObject* parent, GstQuery* query) {
     auto* self = static_cast<Line*>(gst_pad_get_element_private(pad));
     if (GST_QUERY_TYPE(query) == GST_QUERY_LATENCY) {
@@ -193,7 +202,7 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
   const std::size_t packets = 50 * seconds;
   const auto datagrams = corpus::call(talks, speakers, packets, mode, corpus::some_key());
   const Folder folder;
-  Line line("discorddecrypt mode=aead_aes256_gcm_rtpsize max-speakers=4096 secret-key=" +
+  Line line("discorddecrypt name=first mode=aead_aes256_gcm_rtpsize max-speakers=4096 secret-key=" +
                 std::string("0707070707070707070707070707070707070707070707070707070707") +
                 "070707 ! discordreorder max-speakers=4096 ! discordrecordsink name=record "
                 "flat=true format=ogg location=" +
@@ -208,7 +217,6 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
   }
   Usage before;
   double wrote = 0;
-  double began = 0;
   std::size_t counted = 0;
   const GstClockTime start = line.running_time();
   for (std::size_t i = 0; i < lists.size(); ++i) {
@@ -221,7 +229,6 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
       }
       before = usage();
       wrote = proc("io", "wchar");
-      began = wall();
     }
     counted += i >= 100 ? gst_buffer_list_length(lists[i].get()) : 0;
     line.push(lists[i].release());
@@ -231,7 +238,6 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
     line.settle();
   }
   const Usage after = usage();
-  const double took = wall() - began;
   const double bytes = proc("io", "wchar") - wrote;
   const auto n = static_cast<double>(counted);
   const double us = (after.cpu - before.cpu) / n * 1e6;
@@ -240,7 +246,6 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
               (after.naps - before.naps) / n, 1e6 / us / 50, bytes / n,
               static_cast<unsigned long long>(dropped));
   std::fflush(stdout);
-  (void)took;
   line.finish();
 }
 

@@ -5,6 +5,7 @@
 #include "discord/gstptr.hpp"
 #include "media/opus_packet.hpp"
 
+#include <gst/audio/gstaudiometa.h>
 #include <gst/gst.h>
 #include <gtest/gtest.h>
 #include <cmath>
@@ -192,6 +193,9 @@ inline std::map<std::string, PacketTrack> read_mka(const std::string& path) {
           EXPECT_LE(std::abs(stamp - t->track->length), 48);
           t->track->packets.push_back({t->track->length, std::move(bytes)});
           t->track->length += parsed ? parsed->duration : 0;
+          if (const auto* cut = gst_buffer_get_audio_clipping_meta(buffer)) {
+            t->track->length -= static_cast<std::int64_t>(cut->end);
+          }
           return GST_PAD_PROBE_OK;
         },
         new Track{r, nullptr, {}}, [](gpointer user) { delete static_cast<Track*>(user); });
