@@ -25,6 +25,7 @@
 #include "elements/packetgate.hpp"
 #include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
+#include "elements/userfilter.hpp"
 
 #include <memory>
 #include <optional>
@@ -52,6 +53,7 @@ struct Decrypt {
   explicit Decrypt(GstElement* owner)
       : element(owner),
         own_key(owner),
+        filter(owner),
         rtcp(owner),
         timer(owner, "discorddecrypt", [this](GstClockTime now) { on_timer(now); }) {}
 
@@ -61,11 +63,13 @@ struct Decrypt {
 
   Settings settings;  // object lock
   OwnKeyProperties own_key;
+  UserFilter filter;
 
   // Stream lock of the sink pad.
   UpstreamTiming timing;
   Time last_arrival{};
   std::uint64_t seen_version = 0;
+  std::uint64_t seen_rule = 0;
 
   GObjectPtr<GstDiscordSession> session;  // stream lock
   std::uint64_t listener = 0;
@@ -105,6 +109,7 @@ enum {
   PROP_HOLD_TIME,
   PROP_MAX_SPEAKERS,
   PROP_STATS,
+  PROP_FILTER,  // and the other one
 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
@@ -145,8 +150,12 @@ void Decrypt::drop_session() {
   seen_version = 0;
 }
 
-// One atomic load a call when nothing has changed.
+// Two atomic loads when nothing has changed.
 void Decrypt::synchronise(PacketGate& g, Time now, GateOutput& out) {
+  if (const std::uint64_t rule = filter.version(); rule != seen_rule) {
+    seen_rule = rule;
+    g.use_rule(filter.rule(), now, out, position());
+  }
   if (!session) {
     return;
   }
@@ -306,9 +315,21 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
     case GST_EVENT_EOS:
       self.finish();
       return gst_pad_event_default(pad, parent, event);
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+    case GST_EVENT_CUSTOM_DOWNSTREAM_OOB:
+      if (!self.filter.passes(event, self.session.get())) {
+        gst_event_unref(event);
+        return TRUE;
+      }
+      return gst_pad_event_default(pad, parent, event);
     default:
       return gst_pad_event_default(pad, parent, event);
   }
+}
+
+static gboolean gst_discord_decrypt_src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+  const Decrypt& self = *GST_DISCORD_DECRYPT(parent)->priv;
+  return self.filter.answer(query, self.sinkpad) || gst_pad_query_default(pad, parent, query);
 }
 
 static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
@@ -319,7 +340,7 @@ static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
   config.max_speakers = self.settings.max_speakers;
   GST_OBJECT_UNLOCK(element);
 
-  auto gate = std::make_unique<PacketGate>(GST_ELEMENT_CAST(element), config);
+  auto gate = std::make_unique<PacketGate>(GST_ELEMENT_CAST(element), config, self.filter.rule());
   if (const auto& key = self.own_key.key()) {
     GateOutput nothing;
     gate->use_key(key->mode, key->key, Time{}, nothing, self.position());
@@ -380,6 +401,11 @@ static void gst_discord_decrypt_set_property(GObject* object, guint id, const GV
     self.own_key.set(id - PROP_MODE, value);
     return;
   }
+  if (id >= PROP_FILTER) {
+    self.filter.set(id - PROP_FILTER, value);
+    self.timer.kick();
+    return;
+  }
   GST_OBJECT_LOCK(object);
   switch (id) {
     case PROP_HOLD_TIME:
@@ -416,6 +442,10 @@ static void gst_discord_decrypt_get_property(GObject* object, guint id, GValue* 
     self.own_key.get(id - PROP_MODE, value);
     return;
   }
+  if (id >= PROP_FILTER) {
+    self.filter.get(id - PROP_FILTER, value);
+    return;
+  }
   GST_OBJECT_LOCK(object);
   switch (id) {
     case PROP_HOLD_TIME:
@@ -441,6 +471,7 @@ static void gst_discord_decrypt_init(GstDiscordDecrypt* element) {
   gst_element_add_pad(GST_ELEMENT_CAST(element), self.sinkpad);
   self.srcpad = gst_pad_new_from_static_template(&src_template, "src");
   gst_pad_use_fixed_caps(self.srcpad);
+  gst_pad_set_query_function(self.srcpad, GST_DEBUG_FUNCPTR(gst_discord_decrypt_src_query));
   gst_element_add_pad(GST_ELEMENT_CAST(element), self.srcpad);
 }
 
@@ -455,6 +486,7 @@ static void gst_discord_decrypt_install_properties(GObjectClass* object_class) {
   };
   const auto ready = flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_READY);
   OwnKeyProperties::install(object_class, PROP_MODE);
+  UserFilter::install(object_class, PROP_FILTER);
   g_object_class_install_property(
       object_class, PROP_HOLD_TIME,
       g_param_spec_uint("hold-time", "Hold time",

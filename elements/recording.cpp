@@ -4,6 +4,7 @@
 #include "discord/gstptr.hpp"
 #include "elements/cook.hpp"
 #include "elements/ledgerstats.hpp"
+#include "elements/userfilter.hpp"
 #include "media/timeline.hpp"
 
 #include <algorithm>
@@ -388,6 +389,10 @@ std::int64_t Recording::now() const {
 }
 
 void Recording::on_news(const CallNews& news) {
+  if (news.what != CallNews::What::encryption &&
+      !is_heard(ObjectPtr<GstPad>(gst_element_get_static_pad(demux_, "sink")).get(), news.user)) {
+    return;
+  }
   const std::int64_t at = now();
   switch (news.what) {
     case CallNews::What::joined:
