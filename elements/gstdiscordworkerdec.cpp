@@ -29,6 +29,7 @@
 #include "elements/ownkey.hpp"
 #include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
+#include "elements/userfilter.hpp"
 #include "elements/workersettings.hpp"
 
 #include <atomic>
@@ -65,6 +66,7 @@ struct WorkerDec {
   explicit WorkerDec(GstElement* owner)
       : element(owner),
         own_key(owner),
+        filter(owner),
         rtcp(owner),
         timer(owner, "discordwrkdec", [this](GstClockTime now) { on_timer(now); }),
         output(
@@ -80,6 +82,7 @@ struct WorkerDec {
 
   WorkerSettings settings;  // object lock
   OwnKeyProperties own_key;
+  UserFilter filter;
 
   // Stream lock of the sink pad.
   UpstreamTiming timing;
@@ -89,7 +92,8 @@ struct WorkerDec {
   GObjectPtr<GstDiscordSession> session;
   std::uint64_t listener = 0;
   std::uint64_t seen_version = 0;
-  CallFollower follower;
+  std::uint64_t seen_rule = 0;
+  CallFollower follower{media::UserRule()};
 
   RtcpBranch rtcp;  // task of the source pad
   DeadlineTimer timer;
@@ -144,6 +148,8 @@ enum {
   PROP_SECRET_KEY,
   PROP_SECRET_KEY_FILE,
   PROP_STATS,
+  PROP_FILTER,
+  PROP_IGNORE_BOTS,
   PROP_SETTINGS,  // and those behind it
 };
 
@@ -183,7 +189,9 @@ void WorkerDec::start_engine() {
   }
   same_thread = s.isolation == GST_DISCORD_ISOLATION_NONE;
   output.set_same_thread(same_thread);
-  follower = CallFollower();
+  seen_rule = filter.version();
+  follower = CallFollower(filter.rule());
+  follower.tell_rule(Time{}, *made);
   seen_version = 0;
   Lock lock(mutex);
   engine = std::move(made);
@@ -222,6 +230,12 @@ void WorkerDec::drop_session() {
 }
 
 void WorkerDec::synchronise(DecodeEngine& e, Time now) {
+  if (const std::uint64_t rule = filter.version(); rule != seen_rule) {
+    seen_rule = rule;
+    for (EventPtr& name : follower.use_rule(filter.rule(), now, e)) {
+      output.add(std::move(name));
+    }
+  }
   if (!session) {
     return;
   }
@@ -481,6 +495,12 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
         self.post_stats();
       }
       break;
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+    case GST_EVENT_CUSTOM_DOWNSTREAM_OOB:
+      if (!self.filter.passes(raw_event, self.session.get())) {
+        return TRUE;
+      }
+      break;
     default:
       break;
   }
@@ -501,7 +521,7 @@ static gboolean gst_discord_worker_dec_src_query(GstPad* pad, GstObject* parent,
     const GstClockTime latency = self.current_settings().latency * GST_MSECOND;
     return answer_latency_query(self.sinkpad, query, latency + replacement_latency);
   }
-  return gst_pad_query_default(pad, parent, query);
+  return self.filter.answer(query, self.sinkpad) || gst_pad_query_default(pad, parent, query);
 }
 
 static GstStateChangeReturn gst_discord_worker_dec_change_state(GstElement* base,
@@ -557,6 +577,11 @@ static void gst_discord_worker_dec_set_property(GObject* object, guint id, const
     self.own_key.set(id - PROP_MODE, value);
     return;
   }
+  if (id == PROP_FILTER || id == PROP_IGNORE_BOTS) {
+    self.filter.set(id - PROP_FILTER, value);
+    self.timer.kick();
+    return;
+  }
   GST_OBJECT_LOCK(object);
   const bool known = self.settings.set(id - PROP_SETTINGS, value);
   GST_OBJECT_UNLOCK(object);
@@ -580,6 +605,8 @@ static void gst_discord_worker_dec_get_property(GObject* object, guint id, GValu
     g_value_take_boxed(value, self.stats());
   } else if (id <= PROP_SECRET_KEY_FILE) {
     self.own_key.get(id - PROP_MODE, value);
+  } else if (id == PROP_FILTER || id == PROP_IGNORE_BOTS) {
+    self.filter.get(id - PROP_FILTER, value);
   } else if (!self.current_settings().get(id - PROP_SETTINGS, value)) {
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
   }
@@ -622,6 +649,7 @@ static void gst_discord_worker_dec_class_init(GstDiscordWorkerDecClass* klass) {
       g_param_spec_boxed("stats", "Statistics", "Where every packet went, and how the workers are",
                          GST_TYPE_STRUCTURE,
                          static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+  UserFilter::install(object_class, PROP_FILTER);
   WorkerSettings::install(object_class, PROP_SETTINGS);
 
   element_class->change_state = gst_discord_worker_dec_change_state;

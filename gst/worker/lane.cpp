@@ -32,6 +32,11 @@ std::uint64_t CallSettings::user_of(std::uint32_t ssrc) const noexcept {
   return it == users.end() ? 0 : it->second;
 }
 
+bool CallSettings::is_denied(std::uint32_t ssrc) const noexcept {
+  const auto it = admissions.find(user_of(ssrc));
+  return it != admissions.end() && it->second == media::Admission::denied;
+}
+
 void CallSettings::use_keys(dave::MediaKeysPtr published, Time on_their_clock, Time at) {
   now = std::max(now, at);
   keys = std::move(published);
@@ -101,6 +106,10 @@ void Lane::start(std::shared_ptr<WorkerProcess> worker, std::size_t channel, boo
     control(configure_of(settings_.receiver));
   }
   const std::int64_t time = to_ns(settings_.now);
+  control(NeedUsers{time, settings_.needs_users ? 1u : 0u, 0});
+  for (const auto& [user, admission] : settings_.admissions) {
+    control(Admit{user, time, static_cast<std::uint32_t>(admission), 0});
+  }
   for (const auto& [ssrc, user] : settings_.users) {
     control(MapUser{user, time, ssrc, 0});
   }
@@ -444,6 +453,24 @@ void Lane::forget_all() {
   mirrors_.clear();
 }
 
+void Lane::exclude(std::uint32_t ssrc, bool excluded) {
+  const auto it = mirrors_.find(ssrc);
+  if (it == mirrors_.end() || it->second.excluded == excluded) {
+    return;
+  }
+  Mirror& mirror = it->second;
+  if (excluded) {
+    const media::Ledger heard = row(ssrc, mirror).ledger;
+    if (heard.played + heard.silence > 0) {
+      depart(ssrc, mirror, &media::Ledger::denied);
+    }
+    mirror.base = mirror.current = {};
+    mirror.last.clear();
+    mirror.complete = false;
+  }
+  mirror.excluded = excluded;
+}
+
 // The row stays for the record. What still waited for its user is given up with it; what was in
 // order comes out yet.
 void Lane::depart(std::uint32_t ssrc, const Mirror& mirror, std::uint64_t media::Ledger::*cause) {
@@ -480,7 +507,9 @@ media::SpeakerStats Lane::row(std::uint32_t ssrc, const Mirror& mirror) const {
 void Lane::speakers(std::vector<media::SpeakerStats>& out) const {
   out.insert(out.end(), departed_.begin(), departed_.end());
   for (const auto& [ssrc, mirror] : mirrors_) {
-    out.push_back(row(ssrc, mirror));
+    if (!mirror.excluded) {
+      out.push_back(row(ssrc, mirror));
+    }
   }
 }
 
@@ -605,7 +634,9 @@ Lane::Mirror& Lane::add_mirror(std::uint32_t ssrc) {
     depart(idlest->first, idlest->second, &media::Ledger::evicted);
     mirrors_.erase(idlest);
   }
-  return mirrors_[ssrc];
+  Mirror& made = mirrors_[ssrc];
+  made.excluded = settings_.is_denied(ssrc);
+  return made;
 }
 
 Lane::Meaning Lane::take(const CheckpointOut& out) {
@@ -618,7 +649,7 @@ Lane::Meaning Lane::take(const CheckpointOut& out) {
   if (out.checkpoint.ledger.received > received_) {
     return Meaning::violation;
   }
-  if (known == mirrors_.end() && !has_open(out.ssrc)) {
+  if (settings_.is_denied(out.ssrc) || (known == mirrors_.end() && !has_open(out.ssrc))) {
     return Meaning::nothing;  // forgotten here while the worker did not know yet
   }
   Mirror& mirror = known != mirrors_.end() ? known->second : add_mirror(out.ssrc);
@@ -641,7 +672,7 @@ Lane::Meaning Lane::take(const RowOut& out) {
     return Meaning::violation;
   }
   const auto known = mirrors_.find(out.ssrc);
-  if (known == mirrors_.end() && !has_open(out.ssrc)) {
+  if (settings_.is_denied(out.ssrc) || (known == mirrors_.end() && !has_open(out.ssrc))) {
     return Meaning::nothing;
   }
   Mirror& mirror = known != mirrors_.end() ? known->second : add_mirror(out.ssrc);

@@ -27,7 +27,9 @@ struct CallSettings {
   std::optional<KeyOf> key;
   std::map<std::uint32_t, std::uint64_t> users;
   std::set<std::uint64_t> told_users;  // ever, of this connection; a worker may name no other
-  Time now{};                          // latest that was handed in
+  std::map<std::uint64_t, media::Admission> admissions;  // of those who are not just allowed
+  bool needs_users = false;
+  Time now{};  // latest that was handed in
 
   // End-to-end encryption: the keys, and their clock, as `media::Ingress` has it.
   dave::MediaKeysPtr keys;
@@ -41,6 +43,7 @@ struct CallSettings {
   std::unordered_map<std::uint64_t, Marks> marks;
 
   std::uint64_t user_of(std::uint32_t ssrc) const noexcept;
+  bool is_denied(std::uint32_t ssrc) const noexcept;
   // Takes the keys, and forgets what was about others.
   void use_keys(dave::MediaKeysPtr published, Time on_their_clock, Time at);
   // A frame of `user` has been opened. False when that cannot be; one of an epoch that has been
@@ -96,6 +99,9 @@ class Lane {
   bool draining() const noexcept { return draining_; }
   void forget(std::uint32_t ssrc);
   void forget_all();
+  // As the worker does when it is told that the user is denied: of a speaker from whom nothing has
+  // gone on, no row stays. Not `excluded`: it begins anew.
+  void exclude(std::uint32_t ssrc, bool excluded);
   // Sends what there is room for, and wakes the worker.
   void pump(Monotonic now);
   // Something has finished since this was asked last.
@@ -157,6 +163,7 @@ class Lane {
     std::int64_t end = 0;    // of the last frame that was delivered
     bool known = true;       // to the worker
     bool complete = false;   // there is a checkpoint
+    bool excluded = false;   // only for what is still in order; there is no row of it
     std::uint64_t user_id = 0;
     media::Ledger current;  // of this worker
     media::Ledger base;     // of those before; and what was skipped
