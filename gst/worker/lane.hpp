@@ -2,9 +2,12 @@
 // it, so that a worker may die at any moment.
 #pragma once
 
+#include "worker/call_settings.hpp"
+#include "worker/monotonic.hpp"
+#include "worker/open_packets.hpp"
 #include "worker/process.hpp"
+#include "worker/speaker_mirrors.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <map>
@@ -13,54 +16,10 @@
 
 namespace discord::worker {
 
-// The pool's own clock: when workers hang or rest has nothing to do with stream time.
-using Monotonic = std::chrono::steady_clock::time_point;
-
-// What every worker of a call is told; a successor too.
-struct CallSettings {
-  media::ReceiverConfig receiver;
-  struct KeyOf {
-    std::uint64_t generation;
-    transport::Mode mode;
-    transport::Key key;
-  };
-  std::optional<KeyOf> key;
-  std::map<std::uint32_t, std::uint64_t> users;
-  std::set<std::uint64_t> told_users;  // ever, of this connection; a worker may name no other
-  std::map<std::uint64_t, media::Admission> admissions;  // of those who are not just allowed
-  bool needs_users = false;
-  Time now{};  // latest that was handed in
-
-  // End-to-end encryption: the keys, and their clock, as `media::Ingress` has it.
-  dave::MediaKeysPtr keys;
-  Duration key_clock{};
-  // What the frames that have finished were opened with. Of published epochs and their members
-  // only, so it is bounded by them.
-  struct Marks {
-    std::vector<dave::SenderMark> epochs;
-    const void* heard_by = nullptr;  // the lane whose worker knows them
-  };
-  std::unordered_map<std::uint64_t, Marks> marks;
-
-  std::uint64_t user_of(std::uint32_t ssrc) const noexcept;
-  bool is_denied(std::uint32_t ssrc) const noexcept;
-  // Takes the keys, and forgets what was about others.
-  void use_keys(dave::MediaKeysPtr published, Time on_their_clock, Time at);
-  // A frame of `user` has been opened. False when that cannot be; one of an epoch that has been
-  // dropped meanwhile is no news.
-  bool mark(std::uint64_t user, dave::EpochSerial serial, std::uint64_t counter, Time arrival,
-            const void* lane);
-};
-
-Configure configure_of(const media::ReceiverConfig& config) noexcept;
-
 // Not for two threads at once; no system call but waking the worker.
 class Lane {
  public:
   explicit Lane(CallSettings& settings) : settings_(settings) {}
-
-  static constexpr std::size_t max_open = 8192;
-  static constexpr std::size_t max_open_bytes = std::size_t{4} << 20;
 
   bool running() const noexcept { return worker_ != nullptr; }
   WorkerProcess* worker() const noexcept { return worker_.get(); }
@@ -97,11 +56,11 @@ class Lane {
   // There will be no other worker: whatever is open is skipped.
   void give_up();
   bool draining() const noexcept { return draining_; }
-  void forget(std::uint32_t ssrc);
-  void forget_all();
-  // As the worker does when it is told that the user is denied: of a speaker from whom nothing has
-  // gone on, no row stays. Not `excluded`: it begins anew.
-  void exclude(std::uint32_t ssrc, bool excluded);
+  void forget(std::uint32_t ssrc) { mirrors_.forget(ssrc, max_speakers()); }
+  void exclude(std::uint32_t ssrc, bool excluded) {
+    mirrors_.exclude(ssrc, excluded, max_speakers());
+  }
+  void forget_all() { mirrors_.forget_all(max_speakers()); }
   // Sends what there is room for, and wakes the worker.
   void pump(Monotonic now);
   // Something has finished since this was asked last.
@@ -129,45 +88,23 @@ class Lane {
   // Received, and what became of it.
   media::Ledger ledger() const noexcept;
   // A row for each speaker.
-  void speakers(std::vector<media::SpeakerStats>& out) const;
+  void speakers(std::vector<media::SpeakerStats>& out) const { mirrors_.rows(out); }
   Deadline deadline() const noexcept { return deadline_; }
   // When it last did something that was asked of it, while there was something to do.
   bool busy() const noexcept { return inputs_done_ < inputs_sent_; }
   // Records that have not been answered, sent or not.
   std::size_t queued() const noexcept {
     return running() ? static_cast<std::size_t>(inputs_sent_ - inputs_done_) + pending_.size()
-                     : open_count_;
+                     : open_.count();
   }
   // It was read from after a while in which nobody looked: that is no fault of the worker's.
   void heard_from(Monotonic now) noexcept { last_progress_ = now; }
   Monotonic last_progress() const noexcept { return last_progress_; }
   std::size_t speakers() const noexcept { return mirrors_.size(); }
   bool knows(std::uint32_t ssrc) const noexcept { return mirrors_.contains(ssrc); }
-  std::size_t open_packets() const noexcept { return open_count_; }
+  std::size_t open_packets() const noexcept { return open_.count(); }
 
  private:
-  struct Open {
-    std::uint64_t id = 0;
-    Bytes bytes;
-    Time arrival{};
-    std::uint32_t ssrc = 0;
-    std::uint8_t deaths = 0;
-    std::uint8_t frames = 0;  // brought forth by this worker
-    bool delivered = false;   // by a predecessor
-    bool done = false;
-  };
-  struct Mirror {
-    media::SpeakerCheckpoint checkpoint;
-    media::SequenceHistory history;
-    std::deque<Bytes> last;  // Opus packets
-    std::int64_t end = 0;    // of the last frame that was delivered
-    bool known = true;       // to the worker
-    bool complete = false;   // there is a checkpoint
-    bool excluded = false;   // only for what is still in order; there is no row of it
-    std::uint64_t user_id = 0;
-    media::Ledger current;  // of this worker
-    media::Ledger base;     // of those before; and what was skipped
-  };
   struct Pending {
     std::uint32_t type = 0;
     Bytes body;
@@ -185,35 +122,23 @@ class Lane {
            offsetof(T, slot)});
   }
   void send_marks(std::uint64_t user, const CallSettings::Marks& marks);
-  void queue_datagram(const Open& open);
-  Mirror& add_mirror(std::uint32_t ssrc);
+  void queue_datagram(const OpenPacket& open);
+  std::size_t max_speakers() const noexcept { return settings_.receiver.ingress.max_speakers; }
   void introduce(std::uint32_t ssrc, Mirror& mirror);
   bool send(Pending& pending);
-  Open* find(std::uint64_t id) noexcept;
-  const Open* find(std::uint64_t id) const noexcept;
-  void close(Open& open);
   void fold();
   Meaning take(const FrameOut& out, media::DecodedFrame& frame);
   Meaning take(const FinishedOut& out);
   Meaning take(const CheckpointOut& out);
   Meaning take(const RowOut& out);
-  bool has_open(std::uint32_t ssrc) const;
-  static void fold(Mirror& mirror);
-  media::SpeakerStats row(std::uint32_t ssrc, const Mirror& mirror) const;
-  void depart(std::uint32_t ssrc, const Mirror& mirror, std::uint64_t media::Ledger::*cause);
   Meaning take(const BatchOut& out, Monotonic now);
 
   CallSettings& settings_;
   std::shared_ptr<WorkerProcess> worker_;
   Channel* channel_ = nullptr;  // of the worker
-  std::deque<Open> open_;       // ascending by id, those in front not done
-  std::size_t open_count_ = 0;
-  std::size_t open_bytes_ = 0;
-  std::uint64_t next_id_ = 1;
-  std::vector<Bytes> spare_bytes_;
+  OpenPackets open_;
   std::deque<Pending> pending_;
-  std::unordered_map<std::uint32_t, Mirror> mirrors_;
-  std::deque<media::SpeakerStats> departed_;
+  SpeakerMirrors mirrors_;
   std::vector<std::shared_ptr<const dave::EpochKeys>> epochs_;  // that the worker has
   Time newest_{};                                               // arrival
   std::uint64_t received_ = 0;

@@ -11,10 +11,6 @@ namespace discord::worker {
 
 namespace {
 
-Monotonic clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 // Where the packets of an SSRC go: to the worker that has authenticated it, or that has been sent
 // the first of them.
 std::optional<std::size_t> where(const PoolSession& session, std::uint32_t ssrc) {

@@ -60,7 +60,8 @@ WorkerSet::WorkerSet(const PoolConfig& config, std::size_t places)
     : config_(config),
       doorbell_(move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))),
       place_count_(places),
-      places_(places) {
+      places_(places),
+      budget_(config.max_restarts) {
   dispatcher_ = std::thread([this] { run(); });
 }
 
@@ -76,7 +77,7 @@ WorkerSet::~WorkerSet() {
 void WorkerSet::leave(std::size_t place) {
   Lock lock(mutex);
   std::unique_ptr<PoolSession> session = std::move(places_[place].session);
-  const Monotonic now = std::chrono::steady_clock::now();
+  const Monotonic now = clock_now();
   for (const auto& lane : session->lanes) {
     // A worker that others use goes on without the keys of this one; if it cannot even be told, it
     // does not go on.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "worker/pool.hpp"
+#include "worker/restart_budget.hpp"
 #include "worker/sandbox.hpp"
 
 #include <array>
@@ -83,10 +84,9 @@ class WorkerSet {
   // A worker, or the place of one.
   struct Slot {
     std::shared_ptr<WorkerProcess> worker;
-    bool leaving = false;          // it has been told to
-    unsigned blamed_in_a_row = 0;  // deaths without a long good time between
-    unsigned futile = 0;           // deaths without a datagram finished between
-    Monotonic not_before{};        // of the next start
+    bool leaving = false;  // it has been told to
+    BackOff back_off;
+    unsigned futile = 0;  // deaths without a datagram finished between
     Monotonic started{};
     std::size_t pinned = 0;
   };
@@ -151,7 +151,7 @@ class WorkerSet {
   const std::size_t place_count_;
   std::vector<Place> places_ GUARDED_BY(mutex);
   std::vector<Slot> slots_ GUARDED_BY(mutex);
-  std::deque<Monotonic> blamed_ GUARDED_BY(mutex);
+  RestartBudget budget_ GUARDED_BY(mutex);
   bool failed_ GUARDED_BY(mutex) = false;
   bool stopping_ GUARDED_BY(mutex) = false;
   bool wanted_ GUARDED_BY(mutex) = false;           // a lane has work and no worker
