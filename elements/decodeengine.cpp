@@ -31,6 +31,14 @@ class LocalEngine final : public DecodeEngine, private media::ReceiverSink {
     Lock lock(mutex_);
     receiver_.retire(ssrc, now, *this);
   }
+  void admit(std::uint64_t user_id, media::Admission admission, Time now) override {
+    Lock lock(mutex_);
+    receiver_.admit(user_id, admission, now, *this);
+  }
+  void need_users(bool needed, Time now) override {
+    Lock lock(mutex_);
+    receiver_.need_users(needed, now, *this);
+  }
   void forget_all(Time now) override {
     Lock lock(mutex_);
     receiver_.forget_all(now, *this);
@@ -113,6 +121,10 @@ class WorkerEngine final : public DecodeEngine {
     pool_.map_user(ssrc, user_id, now);
   }
   void retire(std::uint32_t ssrc, Time now) override { pool_.retire(ssrc, now); }
+  void admit(std::uint64_t user_id, media::Admission admission, Time now) override {
+    pool_.admit(user_id, admission, now);
+  }
+  void need_users(bool needed, Time now) override { pool_.need_users(needed, now); }
   void forget_all(Time now) override { pool_.forget_all(now); }
   void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now) override {
     pool_.set_media_keys(std::move(keys), published, now);
@@ -150,6 +162,7 @@ void CallFollower::apply(const CallSnapshot& call, Time now, DecodeEngine& engin
   if (call.generation != applied_.generation) {
     engine.forget_all(now);
     engine.clear_key();
+    admissions_.forget();
     applied_ = CallSnapshot();
     applied_.generation = call.generation;
   }
@@ -158,6 +171,7 @@ void CallFollower::apply(const CallSnapshot& call, Time now, DecodeEngine& engin
       engine.retire(ssrc, now);
     }
   }
+  tell_rule(call, now, engine);
   for (const auto& [ssrc, user] : call.users) {
     const auto before = applied_.users.find(ssrc);
     if (before == applied_.users.end() || before->second != user) {
@@ -171,6 +185,22 @@ void CallFollower::apply(const CallSnapshot& call, Time now, DecodeEngine& engin
     engine.set_media_keys(call.media_keys, net::now(), now);
   }
   applied_ = call;
+}
+
+void CallFollower::tell_rule(const CallSnapshot& call, Time now, DecodeEngine& engine) {
+  admissions_.apply(
+      rule_, call, [&](bool needed) { engine.need_users(needed, now); },
+      [&](std::uint64_t user, media::Admission admission) { engine.admit(user, admission, now); });
+}
+
+std::vector<EventPtr> CallFollower::use_rule(media::UserRule rule, Time now, DecodeEngine& engine) {
+  if (rule == rule_) {
+    return {};
+  }
+  std::vector<EventPtr> names = names_of_newly_heard(rule_, rule, applied_);
+  rule_ = std::move(rule);
+  tell_rule(applied_, now, engine);
+  return names;
 }
 
 }  // namespace discord

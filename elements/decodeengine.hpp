@@ -3,6 +3,7 @@
 #pragma once
 
 #include "discord/call_state.hpp"
+#include "elements/userfilter.hpp"
 #include "worker/pool.hpp"
 
 #include <memory>
@@ -18,6 +19,8 @@ class DecodeEngine {
   virtual void clear_key() = 0;
   virtual void map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) = 0;
   virtual void retire(std::uint32_t ssrc, Time now) = 0;
+  virtual void admit(std::uint64_t user_id, media::Admission admission, Time now) = 0;
+  virtual void need_users(bool needed, Time now) = 0;
   virtual void forget_all(Time now) = 0;
   virtual void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now) = 0;
   virtual void set_times(Duration hold_time, Duration latency) = 0;
@@ -39,12 +42,21 @@ std::unique_ptr<DecodeEngine> make_local_engine(const media::ReceiverConfig& con
 std::unique_ptr<DecodeEngine> make_worker_engine(const worker::PoolConfig& config,
                                                  worker::PoolObserver& observer);
 
-// Tells an engine what has changed in the call since it was last told.
+// Tells an engine what has changed in the call since it was last told, and who is to be heard.
 class CallFollower {
  public:
+  explicit CallFollower(media::UserRule rule) : rule_(std::move(rule)) {}
   void apply(const CallSnapshot& call, Time now, DecodeEngine& engine);
+  // From the next packet on. Gives the names that whoever follows has not been told so far.
+  std::vector<EventPtr> use_rule(media::UserRule rule, Time now, DecodeEngine& engine);
+  // The rule of the start, for an engine that knows no users.
+  void tell_rule(Time now, DecodeEngine& engine) { tell_rule(applied_, now, engine); }
 
  private:
+  void tell_rule(const CallSnapshot& call, Time now, DecodeEngine& engine);
+
+  media::UserRule rule_;
+  Admissions admissions_;
   CallSnapshot applied_;
 };
 

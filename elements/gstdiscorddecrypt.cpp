@@ -27,6 +27,7 @@
 #include "elements/packetgate.hpp"
 #include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
+#include "elements/userfilter.hpp"
 
 #include <memory>
 #include <optional>
@@ -54,6 +55,7 @@ struct Decrypt {
   explicit Decrypt(GstElement* owner)
       : element(owner),
         own_key(owner),
+        filter(owner),
         rtcp(owner),
         timer(owner, [this](GstClockTime now) { on_timer(now); }) {}
 
@@ -63,11 +65,13 @@ struct Decrypt {
 
   Settings settings;  // object lock
   OwnKeyProperties own_key;
+  UserFilter filter;
 
   // Stream lock of the sink pad.
   UpstreamTiming timing;
   Time last_arrival{};
   std::uint64_t seen_version = 0;
+  std::uint64_t seen_rule = 0;
 
   GObjectPtr<GstDiscordSession> session;  // stream lock
   std::uint64_t listener = 0;
@@ -107,6 +111,7 @@ enum {
   PROP_HOLD_TIME,
   PROP_MAX_SPEAKERS,
   PROP_STATS,
+  PROP_FILTER,  // and the other one
 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE(
@@ -147,8 +152,12 @@ void Decrypt::drop_session() {
   seen_version = 0;
 }
 
-// One atomic load a call when nothing has changed.
+// Two atomic loads when nothing has changed.
 void Decrypt::synchronise(PacketGate& g, Time now, GateOutput& out) {
+  if (const std::uint64_t rule = filter.version(); rule != seen_rule) {
+    seen_rule = rule;
+    g.use_rule(filter.rule(), now, out, position());
+  }
   if (!session) {
     return;
   }
@@ -308,9 +317,23 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
     case GST_EVENT_EOS:
       self.finish();
       return gst_pad_event_default(pad, parent, event);
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+    case GST_EVENT_CUSTOM_DOWNSTREAM_OOB:
+      if (!self.filter.passes(event, self.session.get())) {
+        gst_event_unref(event);
+        return TRUE;
+      }
+      return gst_pad_event_default(pad, parent, event);
     default:
       return gst_pad_event_default(pad, parent, event);
   }
+}
+
+static gboolean gst_discord_decrypt_src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+  const Decrypt& self = *GST_DISCORD_DECRYPT(parent)->priv;
+  return answer_ledger_query(GST_ELEMENT(parent), self.sinkpad, query) ||
+         self.filter.answer(query, self.sinkpad) ||
+         gst_pad_query_default(pad, parent, query) != FALSE;
 }
 
 static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
@@ -321,7 +344,7 @@ static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
   config.max_speakers = self.settings.max_speakers;
   GST_OBJECT_UNLOCK(element);
 
-  auto gate = std::make_unique<PacketGate>(GST_ELEMENT_CAST(element), config);
+  auto gate = std::make_unique<PacketGate>(GST_ELEMENT_CAST(element), config, self.filter.rule());
   if (const auto& key = self.own_key.key()) {
     GateOutput nothing;
     gate->use_key(key->mode, key->key, Time{}, nothing, self.position());
@@ -382,6 +405,11 @@ static void gst_discord_decrypt_set_property(GObject* object, guint id, const GV
     self.own_key.set(id - PROP_MODE, value);
     return;
   }
+  if (id >= PROP_FILTER) {
+    self.filter.set(id - PROP_FILTER, value);
+    self.timer.kick();
+    return;
+  }
   GST_OBJECT_LOCK(object);
   switch (id) {
     case PROP_HOLD_TIME:
@@ -418,6 +446,10 @@ static void gst_discord_decrypt_get_property(GObject* object, guint id, GValue* 
     self.own_key.get(id - PROP_MODE, value);
     return;
   }
+  if (id >= PROP_FILTER) {
+    self.filter.get(id - PROP_FILTER, value);
+    return;
+  }
   GST_OBJECT_LOCK(object);
   switch (id) {
     case PROP_HOLD_TIME:
@@ -431,12 +463,6 @@ static void gst_discord_decrypt_get_property(GObject* object, guint id, GValue* 
       break;
   }
   GST_OBJECT_UNLOCK(object);
-}
-
-static gboolean gst_discord_decrypt_src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
-  return answer_ledger_query(GST_ELEMENT(parent), GST_DISCORD_DECRYPT(parent)->priv->sinkpad,
-                             query) ||
-         gst_pad_query_default(pad, parent, query) != FALSE;
 }
 
 static void gst_discord_decrypt_init(GstDiscordDecrypt* element) {
@@ -464,6 +490,7 @@ static void gst_discord_decrypt_install_properties(GObjectClass* object_class) {
   };
   const auto ready = flags(G_PARAM_READWRITE, GST_PARAM_MUTABLE_READY);
   OwnKeyProperties::install(object_class, PROP_MODE);
+  UserFilter::install(object_class, PROP_FILTER);
   g_object_class_install_property(
       object_class, PROP_HOLD_TIME,
       g_param_spec_uint("hold-time", "Hold time",

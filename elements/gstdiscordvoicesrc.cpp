@@ -25,6 +25,7 @@
 #include "elements/datagrambatch.hpp"
 #include "elements/ledgerquery.hpp"
 #include "elements/mediaport.hpp"
+#include "elements/userinfo.hpp"
 #include "elements/verification.hpp"
 #include "elements/voicelink.hpp"
 #include "elements/voicesettings.hpp"
@@ -288,6 +289,9 @@ static gboolean gst_discord_voice_src_start(GstBaseSrc* base) {
     Lock lock(self.connection_mutex);
     self.connection = connection;
   }
+  call_state(self.session.get()).update([bot = self.plan.bot.has_value()](CallSnapshot& call) {
+    call.bots_are_told = bot;
+  });
   call_state(self.session.get()).on_undecryptable([weak = std::weak_ptr(connection)](auto user) {
     if (const std::shared_ptr<Connection> live = weak.lock()) {
       live->client.hand_undecryptable(user);
@@ -453,13 +457,7 @@ static void gst_discord_voice_src_push_names(GstDiscordVoiceSrc* src) {
     names.swap(self.names);
   }
   for (const auto& [user, name] : names) {
-    gst_pad_push_event(
-        GST_BASE_SRC_PAD(src),
-        gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
-                             gst_structure_new("discord-user-info", "user-id", G_TYPE_UINT64,
-                                               static_cast<guint64>(user), "display-name",
-                                               G_TYPE_STRING, name.name.c_str(), "bot",
-                                               G_TYPE_BOOLEAN, gboolean{name.bot}, nullptr)));
+    gst_pad_push_event(GST_BASE_SRC_PAD(src), user_info_event(user, name));
   }
 }
 

@@ -54,6 +54,8 @@ enum {
   PROP_SECRET_KEY,
   PROP_SECRET_KEY_FILE,
   PROP_STATS,
+  PROP_FILTER,
+  PROP_IGNORE_BOTS,
   PROP_SETTINGS,  // and those behind it
 };
 
@@ -161,6 +163,12 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
         self.post_stats();
       }
       break;
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+    case GST_EVENT_CUSTOM_DOWNSTREAM_OOB:
+      if (!self.filter.passes(raw_event, self.session.get())) {
+        return TRUE;
+      }
+      break;
     default:
       break;
   }
@@ -182,6 +190,7 @@ static gboolean gst_discord_worker_dec_src_query(GstPad* pad, GstObject* parent,
     return answer_latency_query(self.sinkpad, query, latency + replacement_latency);
   }
   return answer_ledger_query(GST_ELEMENT(parent), self.sinkpad, query) ||
+         self.filter.answer(query, self.sinkpad) ||
          gst_pad_query_default(pad, parent, query) != FALSE;
 }
 
@@ -238,6 +247,11 @@ static void gst_discord_worker_dec_set_property(GObject* object, guint id, const
     self.own_key.set(id - PROP_MODE, value);
     return;
   }
+  if (id == PROP_FILTER || id == PROP_IGNORE_BOTS) {
+    self.filter.set(id - PROP_FILTER, value);
+    self.timer.kick();
+    return;
+  }
   GST_OBJECT_LOCK(object);
   const bool known = self.settings.set(id - PROP_SETTINGS, value);
   GST_OBJECT_UNLOCK(object);
@@ -261,6 +275,8 @@ static void gst_discord_worker_dec_get_property(GObject* object, guint id, GValu
     g_value_take_boxed(value, self.stats());
   } else if (id <= PROP_SECRET_KEY_FILE) {
     self.own_key.get(id - PROP_MODE, value);
+  } else if (id == PROP_FILTER || id == PROP_IGNORE_BOTS) {
+    self.filter.get(id - PROP_FILTER, value);
   } else if (!self.current_settings().get(id - PROP_SETTINGS, value)) {
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
   }
@@ -303,6 +319,7 @@ static void gst_discord_worker_dec_class_init(GstDiscordWorkerDecClass* klass) {
       g_param_spec_boxed("stats", "Statistics", "Where every packet went, and how the workers are",
                          GST_TYPE_STRUCTURE,
                          static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+  UserFilter::install(object_class, PROP_FILTER);
   WorkerSettings::install(object_class, PROP_SETTINGS);
 
   element_class->change_state = gst_discord_worker_dec_change_state;

@@ -112,6 +112,7 @@ void PacketGate::apply(const CallSnapshot& call, Time now, GateOutput& out,
   if (call.generation != applied_.generation) {
     ingress_.forget_all(now, sink);
     ingress_.clear_key();
+    admissions_.forget();
     applied_ = CallSnapshot();
     applied_.generation = call.generation;
   }
@@ -120,6 +121,7 @@ void PacketGate::apply(const CallSnapshot& call, Time now, GateOutput& out,
       ingress_.retire(ssrc, now, sink);
     }
   }
+  tell_rule(call, now, sink);
   for (const auto& [ssrc, user] : call.users) {
     const auto before = applied_.users.find(ssrc);
     if (before == applied_.users.end() || before->second != user) {
@@ -135,9 +137,31 @@ void PacketGate::apply(const CallSnapshot& call, Time now, GateOutput& out,
   applied_ = call;
 }
 
+void PacketGate::tell_rule(const CallSnapshot& call, Time now, Sink& sink) {
+  admissions_.apply(
+      rule_, call, [&](bool needed) { ingress_.need_users(needed, now, sink); },
+      [&](std::uint64_t user, media::Admission admission) {
+        ingress_.admit(user, admission, now, sink);
+      });
+}
+
+void PacketGate::use_rule(media::UserRule rule, Time now, GateOutput& out,
+                          const Position& position) {
+  if (rule == rule_) {
+    return;
+  }
+  for (EventPtr& name : names_of_newly_heard(rule_, rule, applied_)) {
+    out.rtp.add(std::move(name));
+  }
+  rule_ = std::move(rule);
+  Sink sink(element_, out, position);
+  tell_rule(applied_, now, sink);
+}
+
 void PacketGate::use_key(transport::Mode mode, const transport::Key& key, Time now, GateOutput& out,
                          const Position& position) {
   Sink sink(element_, out, position);
+  tell_rule(applied_, now, sink);
   ingress_.set_key(0, mode, key, now, sink);
 }
 
@@ -163,6 +187,7 @@ void PacketGate::on_timer(Time now, GateOutput& out, const Position& position) {
 void PacketGate::flush(Time now, GateOutput& out, const Position& position) {
   Sink sink(element_, out, position);
   ingress_.forget_all(now, sink);
+  admissions_.forget();
   applied_.users.clear();
 }
 

@@ -4,6 +4,7 @@
 #include "discord/call_state.hpp"
 #include "discord/gstptr.hpp"
 #include "elements/outputbatch.hpp"
+#include "elements/userfilter.hpp"
 #include "media/ingress.hpp"
 
 #include <gst/gst.h>
@@ -44,11 +45,13 @@ class PacketGate {
   // `position` turns a running time into a timestamp of the segment.
   using Position = std::function<GstClockTime(Time)>;
 
-  PacketGate(GstElement* element, media::IngressConfig config)
-      : element_(element), ingress_(config) {}
+  PacketGate(GstElement* element, media::IngressConfig config, media::UserRule rule)
+      : element_(element), ingress_(config), rule_(std::move(rule)) {}
 
   // Brings keys, users and generation up to date with what the control thread published.
   void apply(const CallSnapshot& call, Time now, GateOutput& out, const Position& position);
+  // Who is to be heard, from the next packet on.
+  void use_rule(media::UserRule rule, Time now, GateOutput& out, const Position& position);
   // A key from properties, for captures.
   void use_key(transport::Mode mode, const transport::Key& key, Time now, GateOutput& out,
                const Position& position);
@@ -68,8 +71,12 @@ class PacketGate {
  private:
   class Sink;
 
+  void tell_rule(const CallSnapshot& call, Time now, Sink& sink);
+
   GstElement* element_;
   media::Ingress<MappedDatagram> ingress_;
+  media::UserRule rule_;
+  Admissions admissions_;
   CallSnapshot applied_;
   std::uint64_t unmappable_ = 0;
 };

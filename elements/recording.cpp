@@ -5,6 +5,7 @@
 #include "elements/ledgerquery.hpp"
 #include "elements/ledgerstats.hpp"
 #include "elements/recordreport.hpp"
+#include "elements/userfilter.hpp"
 #include "media/timeline.hpp"
 
 #include <algorithm>
@@ -237,6 +238,9 @@ std::int64_t Recording::now() const {
 }
 
 void Recording::on_news(const CallNews& news) {
+  if (news.what != CallNews::What::encryption && !is_heard(demux_sink_.get(), news.user)) {
+    return;
+  }
   const std::int64_t at = now();
   switch (news.what) {
     case CallNews::What::joined:

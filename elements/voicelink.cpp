@@ -3,6 +3,7 @@
 
 #include "base/overloaded.hpp"
 #include "discord/gstptr.hpp"
+#include "elements/userinfo.hpp"
 
 #include <atomic>
 #include <utility>
@@ -110,8 +111,10 @@ void VoiceLink::on_action(const voice::Action& action) {
             call_.forget_news();
             call_.update([&](CallSnapshot& call) {
               const auto names = call.names;
+              const bool bots_are_told = call.bots_are_told;
               call = CallSnapshot();
               call.names = names;
+              call.bots_are_told = bots_are_told;
               call.generation = global(a.generation);
             });
           },
@@ -260,11 +263,7 @@ void publish_name(GstElement* element, CallState& call, guint64 user, const User
   });
   if (changed) {
     gst_element_post_message(
-        element, gst_message_new_element(
-                     GST_OBJECT_CAST(element),
-                     gst_structure_new("discord-user-info", "user-id", G_TYPE_UINT64, user,
-                                       "display-name", G_TYPE_STRING, name.name.c_str(), "bot",
-                                       G_TYPE_BOOLEAN, gboolean{name.bot}, nullptr)));
+        element, gst_message_new_element(GST_OBJECT_CAST(element), user_info(user, name)));
   }
 }
 

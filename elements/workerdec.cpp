@@ -43,7 +43,9 @@ void WorkerDec::start_engine() {
   }
   same_thread = s.isolation == GST_DISCORD_ISOLATION_NONE;
   output.set_same_thread(same_thread);
-  follower = CallFollower();
+  seen_rule = filter.version();
+  follower = CallFollower(filter.rule());
+  follower.tell_rule(Time{}, *made);
   seen_version = 0;
   Lock lock(mutex);
   engine = std::move(made);
@@ -82,6 +84,12 @@ void WorkerDec::drop_session() {
 }
 
 void WorkerDec::synchronise(DecodeEngine& e, Time now) {
+  if (const std::uint64_t rule = filter.version(); rule != seen_rule) {
+    seen_rule = rule;
+    for (EventPtr& name : follower.use_rule(filter.rule(), now, e)) {
+      output.add(std::move(name));
+    }
+  }
   if (!session) {
     return;
   }

@@ -10,6 +10,7 @@
 #include "elements/ownkey.hpp"
 #include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
+#include "elements/userfilter.hpp"
 #include "elements/workersettings.hpp"
 
 #include <atomic>
@@ -22,6 +23,7 @@ struct WorkerDec {
   explicit WorkerDec(GstElement* owner)
       : element(owner),
         own_key(owner),
+        filter(owner),
         rtcp(owner),
         timer(owner, [this](GstClockTime now) { on_timer(now); }),
         output(
@@ -37,6 +39,7 @@ struct WorkerDec {
 
   WorkerSettings settings;  // object lock
   OwnKeyProperties own_key;
+  UserFilter filter;
 
   // Stream lock of the sink pad.
   UpstreamTiming timing;
@@ -46,7 +49,8 @@ struct WorkerDec {
   GObjectPtr<GstDiscordSession> session;
   std::uint64_t listener = 0;
   std::uint64_t seen_version = 0;
-  CallFollower follower;
+  std::uint64_t seen_rule = 0;
+  CallFollower follower{media::UserRule()};
 
   RtcpBranch rtcp;  // task of the source pad
   DeadlineTimer timer;

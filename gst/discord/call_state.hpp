@@ -38,6 +38,8 @@ struct CallSnapshot {
   std::map<std::uint32_t, std::uint64_t> users;  // SSRC to user id
   // By user id; never null. Belongs to no connection: a move keeps it.
   std::shared_ptr<const UserNames> names = std::make_shared<UserNames>();
+  // Everybody in the call gets a name here without being asked for, or at least soon.
+  bool bots_are_told = false;
 };
 
 // What happens in a call and is worth writing down.

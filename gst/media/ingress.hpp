@@ -5,9 +5,11 @@
 #include "media/hold_queue.hpp"
 #include "media/opus_packet.hpp"
 #include "media/speaker_table.hpp"
+#include "media/user_rule.hpp"
 #include "transport/cipher.hpp"
 
 #include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -48,9 +50,9 @@ void observe(Speaker& speaker, const AudioPacket& packet) noexcept;
 std::uint64_t Ledger::*cause_of(transport::OpenError error) noexcept;
 std::uint64_t Ledger::*cause_of(dave::FrameOutcome refusal) noexcept;
 
-// The stages of one session, always in this order: classify, transport open, strip, drop
-// duplicates, find user and key or hold, end-to-end open. Nothing changes for a packet that is not
-// authentic except a counter.
+// The stages of one session, always in this order: classify, transport open, strip, find the user
+// and drop who is denied, drop duplicates, hold for user and key, end-to-end open. Nothing changes
+// for a packet that is not authentic except a counter.
 //
 // `Handle` is a movable owner of the datagram's memory: the span handed to `push` must stay valid
 // as long as the handle lives, wherever it is moved. A `Sink` has
@@ -119,16 +121,58 @@ template <class Handle> class Ingress {
     if (!speakers_.set_user(ssrc, user_id)) {
       return false;
     }
-    if (Speaker* speaker = speakers_.find(ssrc)) {
-      if (speaker->speaking.speaking()) {
-        // Said under user 0 until now.
-        sink.speaking(ssrc, 0, false, now);
-        sink.speaking(ssrc, user_id, true, now);
-      }
-      speaker->user_id = user_id;
-      release_if_openable(*speaker, now, sink);
+    Speaker* speaker = speakers_.find(ssrc);
+    if (speaker == nullptr) {
+      return true;
     }
+    if (admission_of(user_id) == Admission::denied) {
+      exclude(ssrc, now, sink);
+      return true;
+    }
+    if (speaker->speaking.speaking()) {
+      // Said under user 0 until now.
+      sink.speaking(ssrc, 0, false, now);
+      sink.speaking(ssrc, user_id, true, now);
+    }
+    speaker->user_id = user_id;
+    release_if_openable(*speaker, now, sink);
     return true;
+  }
+
+  // What becomes of this user's packets, from the next one on. Of a user nobody has said anything
+  // about, they are allowed; what is said is forgotten together with the users' SSRCs, by
+  // `forget_all` or a new generation, so it is said before `map_user`. Packets of a denied user are
+  // dropped when they are authentic, before anything is kept of them: they count as `denied` of
+  // nobody. Those of an undecided one wait, for the hold time at most, and then the user is
+  // allowed.
+  template <class Sink>
+  void admit(std::uint64_t user_id, Admission admission, Time now, Sink& sink) {
+    if (user_id == 0 || admission_of(user_id) == admission) {
+      return;
+    }
+    if (admission == Admission::allowed) {
+      admissions_.erase(user_id);
+    } else {
+      admissions_[user_id] = admission;
+    }
+    for (const std::uint32_t ssrc : speakers_.ssrcs_of(user_id)) {
+      Speaker* speaker = speakers_.find(ssrc);
+      if (speaker == nullptr) {
+        continue;
+      }
+      if (admission == Admission::denied) {
+        exclude(ssrc, now, sink);
+      } else {
+        release_if_openable(*speaker, now, sink);
+      }
+    }
+  }
+
+  // Whether a packet needs its user also in a call without end-to-end encryption, because it
+  // depends on the user whether it may be heard.
+  template <class Sink> void need_users(bool needed, Time now, Sink& sink) {
+    needs_users_ = needed;
+    speakers_.for_each([&](Speaker& speaker) { release_if_openable(speaker, now, sink); });
   }
 
   // The user left or has another SSRC; what is still held will never have a user.
@@ -184,16 +228,25 @@ template <class Handle> class Ingress {
       ++speakers_.nobody().no_key;
     });
     std::vector<std::pair<std::uint32_t, Held>> due;
+    std::vector<std::uint32_t> decided;
     held_.expire(now,
                  [&](std::uint32_t ssrc, Held&& held) { due.emplace_back(ssrc, std::move(held)); });
     for (auto& [ssrc, held] : due) {
       Speaker& speaker = *speakers_.find(ssrc);
+      if (admission_of(speaker.user_id) == Admission::undecided) {
+        // Nobody has said whether it is a bot: long enough waited.
+        admissions_.erase(speaker.user_id);
+        decided.push_back(ssrc);
+      }
       const bool refused = held.refused != nullptr;
       settle(speaker, std::move(held), now, sink);
       if (refused) {
         // What only stood behind it has nothing to wait for.
         settle_while(speaker, now, sink, [](const Held& next) { return next.refused == nullptr; });
       }
+    }
+    for (const std::uint32_t ssrc : decided) {
+      release_if_openable(*speakers_.find(ssrc), now, sink);
     }
     speakers_.for_each([&](Speaker& speaker) {
       if (const Deadline stopped = speaker.speaking.timer(now)) {
@@ -287,6 +340,10 @@ template <class Handle> class Ingress {
       nobody(&Ledger::bad_tag);
       return;
     }
+    if (is_denied(load_be32(opened.value().data() + 4))) {
+      nobody(&Ledger::denied);
+      return;
+    }
     nobody(&Ledger::not_audio);
     sink.rtcp(static_cast<std::size_t>(opened.value().data() - datagram.data()),
               opened.value().size(), std::move(handle), arrival);
@@ -300,6 +357,10 @@ template <class Handle> class Ingress {
       return;
     }
     // Authentic from here on: now things may change.
+    if (is_denied(opened.value().header.ssrc)) {
+      nobody(&Ledger::denied);
+      return;
+    }
     AudioPacket packet = describe(opened.value(), datagram, arrival);
     Speaker* speaker = find_or_admit(packet.ssrc, now, sink);
     if (speaker == nullptr) {
@@ -331,9 +392,29 @@ template <class Handle> class Ingress {
 
   // Whether neither a user nor a key is missing.
   bool openable(const Speaker& speaker, Time now) const noexcept {
+    if (lacks_user(speaker) || admission_of(speaker.user_id) == Admission::undecided) {
+      return false;
+    }
     const Time when = now + key_clock_;
-    return !e2ee_ ||
-           (speaker.user_id != 0 && (keys_->passes(when) || opener_.knows(speaker.user_id, when)));
+    return !e2ee_ || keys_->passes(when) || opener_.knows(speaker.user_id, when);
+  }
+  bool lacks_user(const Speaker& speaker) const noexcept {
+    return speaker.user_id == 0 && (e2ee_ || needs_users_);
+  }
+
+  Admission admission_of(std::uint64_t user_id) const noexcept {
+    const auto it = admissions_.find(user_id);
+    return it == admissions_.end() ? Admission::allowed : it->second;
+  }
+  bool is_denied(std::uint32_t ssrc) const noexcept {
+    return !admissions_.empty() && admission_of(speakers_.user_of(ssrc)) == Admission::denied;
+  }
+  // Of somebody who is denied from now on. A row from which nothing has gone on leaves no trace.
+  template <class Sink> void exclude(std::uint32_t ssrc, Time now, Sink& sink) {
+    const Ledger& ledger = speakers_.find(ssrc)->ledger;
+    const bool heard = ledger.played + ledger.silence > 0;
+    remove(ssrc, &Ledger::denied, now, sink, heard);
+    changed(ssrc, sink);
   }
 
   // `otherwise`: how it counts when this SSRC does not wait any more.
@@ -395,7 +476,12 @@ template <class Handle> class Ingress {
     AudioPacket& packet = held.packet;
     packet.user_id = speaker.user_id;
     bool authentic = false;
-    if (e2ee_ && packet.size > 0) {
+    if (may_wait && held_.waits(speaker.ssrc) &&
+        admission_of(speaker.user_id) == Admission::undecided) {
+      hold(speaker, std::move(held), nullptr);
+      return;
+    }
+    if ((e2ee_ || lacks_user(speaker)) && packet.size > 0) {
       const MutableByteSpan frame = held.datagram.subspan(packet.offset, packet.size);
       // Also what would pass in the clear needs its user: nobody's sound is nobody's track.
       const dave::OpenedFrame opened = speaker.user_id == 0
@@ -461,7 +547,7 @@ template <class Handle> class Ingress {
   }
 
   template <class Sink>
-  void remove(std::uint32_t ssrc, std::uint64_t Ledger::*cause, Time now, Sink& sink) {
+  void remove(std::uint32_t ssrc, Cause cause, Time now, Sink& sink, bool remembered = true) {
     Speaker* speaker = speakers_.find(ssrc);
     if (speaker == nullptr) {
       return;
@@ -473,11 +559,12 @@ template <class Handle> class Ingress {
     if (speaker->speaking.speaking()) {
       sink.speaking(ssrc, speaker->user_id, false, now);
     }
-    speakers_.remove(ssrc);
+    remembered ? speakers_.remove(ssrc) : speakers_.dissolve(ssrc);
   }
 
   template <class Sink> void forget_speakers(Time now, Sink& sink) {
     speakers_.forget_users();
+    admissions_.clear();
     for (const std::uint32_t ssrc : speakers_.ssrcs()) {
       remove(ssrc, &Ledger::evicted, now, sink);
     }
@@ -499,6 +586,8 @@ template <class Handle> class Ingress {
   std::optional<std::uint64_t> generation_;
   bool fresh_ = false;  // everything has been forgotten since the last key
   bool e2ee_ = false;
+  bool needs_users_ = false;
+  std::unordered_map<std::uint64_t, Admission> admissions_;  // of those who are not just allowed
   dave::MediaKeysPtr keys_;
   dave::FrameOpener opener_;
   Duration key_clock_{};  // what to add to a time of ours to compare it with those of the keys

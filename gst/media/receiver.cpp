@@ -89,6 +89,20 @@ void Receiver::retire(std::uint32_t ssrc, Time now, ReceiverSink& sink) {
   ingress_.retire(ssrc, now, adapter);
 }
 
+void Receiver::admit(std::uint64_t user_id, Admission admission, Time now, ReceiverSink& sink) {
+  advance(now, sink);
+  Adapter adapter(*this, sink, now);
+  ingress_.admit(user_id, admission, now, adapter);
+  due(exact_deadline());
+}
+
+void Receiver::need_users(bool needed, Time now, ReceiverSink& sink) {
+  advance(now, sink);
+  Adapter adapter(*this, sink, now);
+  ingress_.need_users(needed, now, adapter);
+  due(exact_deadline());
+}
+
 void Receiver::forget_all(Time now, ReceiverSink& sink) {
   advance(now, sink);
   Adapter adapter(*this, sink, now);

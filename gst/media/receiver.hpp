@@ -81,6 +81,8 @@ class Receiver {
   void clear_key() { ingress_.clear_key(); }
   bool map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now, ReceiverSink& sink);
   void retire(std::uint32_t ssrc, Time now, ReceiverSink& sink);
+  void admit(std::uint64_t user_id, Admission admission, Time now, ReceiverSink& sink);
+  void need_users(bool needed, Time now, ReceiverSink& sink);
   void forget_all(Time now, ReceiverSink& sink);
   void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now, ReceiverSink& sink);
   void restore_mark(const dave::SenderMark& mark, Time now) { ingress_.restore_mark(mark, now); }

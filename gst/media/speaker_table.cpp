@@ -102,6 +102,14 @@ void SpeakerTable::remove(std::uint32_t ssrc) {
   }
 }
 
+void SpeakerTable::dissolve(std::uint32_t ssrc) {
+  const auto it = rows_.find(ssrc);
+  if (it != rows_.end()) {
+    nobody_ += it->second->ledger;
+    rows_.erase(it);
+  }
+}
+
 std::uint64_t SpeakerTable::user_of(std::uint32_t ssrc) const noexcept {
   const auto it = users_.find(ssrc);
   return it == users_.end() ? 0 : it->second;
@@ -123,6 +131,16 @@ std::optional<std::uint32_t> SpeakerTable::other_ssrc_of(std::uint64_t user_id,
     }
   }
   return std::nullopt;
+}
+
+std::vector<std::uint32_t> SpeakerTable::ssrcs_of(std::uint64_t user_id) const {
+  std::vector<std::uint32_t> out;
+  for (const auto& [ssrc, user] : users_) {
+    if (user == user_id) {
+      out.push_back(ssrc);
+    }
+  }
+  return out;
 }
 
 std::vector<std::uint32_t> SpeakerTable::ssrcs() const {

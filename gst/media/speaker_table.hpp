@@ -80,12 +80,16 @@ class SpeakerTable {
   std::optional<std::uint32_t> victim() const noexcept;
   // Keeps the row's figures under the departed.
   void remove(std::uint32_t ssrc);
+  // Counts the row's figures with those of nobody: no trace of it stays.
+  void dissolve(std::uint32_t ssrc);
 
   std::uint64_t user_of(std::uint32_t ssrc) const noexcept;
   // False when there are too many.
   bool set_user(std::uint32_t ssrc, std::uint64_t user_id);
   void forget_user(std::uint32_t ssrc) noexcept { users_.erase(ssrc); }
   void forget_users() noexcept { users_.clear(); }
+  // The SSRCs that are this user's.
+  std::vector<std::uint32_t> ssrcs_of(std::uint64_t user_id) const;
   // Another SSRC of the same user.
   std::optional<std::uint32_t> other_ssrc_of(std::uint64_t user_id,
                                              std::uint32_t ssrc) const noexcept;

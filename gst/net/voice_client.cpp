@@ -256,12 +256,12 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link>, private Bot
                      }
                    },
                    [this](const voice::UserJoined& a) {
+                     want_name(a.user);  // first, so that who has come is called by it
                      observer_.on_action(a);
-                     want_name(a.user);
                    },
                    [this](const voice::MapSsrc& a) {
-                     observer_.on_action(a);
                      want_name(a.user);
+                     observer_.on_action(a);
                    },
                    [this](const auto& a) { observer_.on_action(a); },
                },

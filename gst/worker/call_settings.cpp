@@ -24,6 +24,11 @@ std::uint64_t CallSettings::user_of(std::uint32_t ssrc) const noexcept {
   return it == users.end() ? 0 : it->second;
 }
 
+bool CallSettings::is_denied(std::uint32_t ssrc) const noexcept {
+  const auto it = admissions.find(user_of(ssrc));
+  return it != admissions.end() && it->second == media::Admission::denied;
+}
+
 void CallSettings::use_keys(dave::MediaKeysPtr published, Time on_their_clock, Time at) {
   now = std::max(now, at);
   keys = std::move(published);

@@ -21,7 +21,9 @@ struct CallSettings {
   std::optional<KeyOf> key;
   std::map<std::uint32_t, std::uint64_t> users;
   std::set<std::uint64_t> told_users;  // ever, of this connection; a worker may name no other
-  Time now{};                          // latest that was handed in
+  std::map<std::uint64_t, media::Admission> admissions;  // of those who are not just allowed
+  bool needs_users = false;
+  Time now{};  // latest that was handed in
 
   // End-to-end encryption: the keys, and their clock, as `media::Ingress` has it.
   dave::MediaKeysPtr keys;
@@ -35,6 +37,7 @@ struct CallSettings {
   std::unordered_map<std::uint64_t, Marks> marks;
 
   std::uint64_t user_of(std::uint32_t ssrc) const noexcept;
+  bool is_denied(std::uint32_t ssrc) const noexcept;
   // Takes the keys, and forgets what was about others.
   void use_keys(dave::MediaKeysPtr published, Time on_their_clock, Time at);
   // A frame of `user` has been opened. False when that cannot be; one of an epoch that has been

@@ -17,6 +17,10 @@ void Lane::start(std::shared_ptr<WorkerProcess> worker, std::size_t channel, boo
     control(configure_of(settings_.receiver));
   }
   const std::int64_t time = to_ns(settings_.now);
+  control(NeedUsers{time, settings_.needs_users ? 1u : 0u, 0});
+  for (const auto& [user, admission] : settings_.admissions) {
+    control(Admit{user, time, static_cast<std::uint32_t>(admission), 0});
+  }
   for (const auto& [ssrc, user] : settings_.users) {
     control(MapUser{user, time, ssrc, 0});
   }
@@ -97,7 +101,7 @@ media::Ledger Lane::ledger() const noexcept {
 void Lane::skip(std::uint64_t id) {
   if (OpenPacket* open = open_.find(id)) {
     ++skipped_;
-    if (Mirror* mirror = mirrors_.find(open->ssrc)) {
+    if (Mirror* mirror = mirrors_.find(open->ssrc); mirror != nullptr && !mirror->excluded) {
       ++mirror->base.received;
       ++mirror->base.skipped;
     }

@@ -57,6 +57,9 @@ class Lane {
   void give_up();
   bool draining() const noexcept { return draining_; }
   void forget(std::uint32_t ssrc) { mirrors_.forget(ssrc, max_speakers()); }
+  void exclude(std::uint32_t ssrc, bool excluded) {
+    mirrors_.exclude(ssrc, excluded, max_speakers());
+  }
   void forget_all() { mirrors_.forget_all(max_speakers()); }
   // Sends what there is room for, and wakes the worker.
   void pump(Monotonic now);

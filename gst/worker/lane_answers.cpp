@@ -84,6 +84,7 @@ Lane::Meaning Lane::take(const FrameOut& out, media::DecodedFrame& frame) {
     return Meaning::nothing;  // by a predecessor, who died before it could say so
   }
   Mirror& mirror = mirrors_.find_or_add(out.ssrc, max_speakers());
+  mirror.excluded = settings_.is_denied(out.ssrc);
   mirror.end = out.sample + out.samples;
   opus_.assign(out.opus.begin(), out.opus.end());
   if (arrived) {
@@ -120,7 +121,7 @@ Lane::Meaning Lane::take(const CheckpointOut& out) {
   if (out.checkpoint.ledger.received > received_) {
     return Meaning::violation;
   }
-  if (!mirrors_.contains(out.ssrc) && !open_.has(out.ssrc)) {
+  if (settings_.is_denied(out.ssrc) || (!mirrors_.contains(out.ssrc) && !open_.has(out.ssrc))) {
     return Meaning::nothing;  // forgotten here while the worker did not know yet
   }
   Mirror& mirror = mirrors_.find_or_add(out.ssrc, max_speakers());
@@ -137,7 +138,7 @@ Lane::Meaning Lane::take(const RowOut& out) {
       (out.user_id != 0 && !settings_.told_users.contains(out.user_id))) {
     return Meaning::violation;
   }
-  if (!mirrors_.contains(out.ssrc) && !open_.has(out.ssrc)) {
+  if (settings_.is_denied(out.ssrc) || (!mirrors_.contains(out.ssrc) && !open_.has(out.ssrc))) {
     return Meaning::nothing;
   }
   Mirror& mirror = mirrors_.find_or_add(out.ssrc, max_speakers());
@@ -161,7 +162,8 @@ Lane::Meaning Lane::take(const FinishedOut& out) {
       return Meaning::violation;
     }
   }
-  if (out.authentic != 0 && known != nullptr && open->bytes.size() >= rtp::fixed_header_size) {
+  if (out.authentic != 0 && known != nullptr && !known->excluded &&
+      open->bytes.size() >= rtp::fixed_header_size) {
     known->history.see(load_be16(open->bytes.data() + 2), load_be32(open->bytes.data() + 4));
   }
   open_.close(*open);

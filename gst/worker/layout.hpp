@@ -45,7 +45,7 @@
 
 namespace discord::worker {
 
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 inline constexpr std::size_t page_size = 4096;
 inline constexpr std::size_t ring_size = std::size_t{1} << 20;
 inline constexpr std::size_t secret_slot_size = 64;

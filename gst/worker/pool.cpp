@@ -22,6 +22,12 @@ std::optional<std::size_t> where(const PoolSession& session, std::uint32_t ssrc)
   return std::nullopt;
 }
 
+void exclude(PoolSession& session, std::uint32_t ssrc, bool excluded) {
+  for (const auto& lane : session.lanes) {
+    lane->exclude(ssrc, excluded);
+  }
+}
+
 void forget(WorkerSet& set, PoolSession& session, std::uint32_t ssrc) REQUIRES(set.mutex) {
   session.settings.users.erase(ssrc);
   set.unpin(session, ssrc);
@@ -91,6 +97,9 @@ void Pool::map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now) {
   }
   s.settings.users[ssrc] = user_id;
   s.settings.told_users.insert(user_id);
+  if (s.settings.is_denied(ssrc)) {
+    exclude(s, ssrc, true);
+  }
   const std::size_t lane = now_at ? *now_at : home ? *home : set_->least_loaded(s);
   set_->pin(s, ssrc, lane);
   s.lanes[lane]->adopt(user_id);
@@ -112,11 +121,43 @@ void Pool::retire(std::uint32_t ssrc, Time now) {
   }
 }
 
+void Pool::admit(std::uint64_t user_id, media::Admission admission, Time now) {
+  Lock lock(set_->mutex);
+  PoolSession& s = set_->session(place_);
+  s.settings.now = std::max(s.settings.now, now);
+  if (admission == media::Admission::allowed) {
+    s.settings.admissions.erase(user_id);
+  } else {
+    s.settings.admissions[user_id] = admission;
+  }
+  for (const auto& [ssrc, user] : s.settings.users) {
+    if (user == user_id) {
+      exclude(s, ssrc, admission == media::Admission::denied);
+    }
+  }
+  for (const auto& lane : s.lanes) {
+    lane->control(Admit{user_id, to_ns(now), static_cast<std::uint32_t>(admission), 0});
+    lane->pump(clock_now());
+  }
+}
+
+void Pool::need_users(bool needed, Time now) {
+  Lock lock(set_->mutex);
+  PoolSession& s = set_->session(place_);
+  s.settings.now = std::max(s.settings.now, now);
+  s.settings.needs_users = needed;
+  for (const auto& lane : s.lanes) {
+    lane->control(NeedUsers{to_ns(now), needed ? 1u : 0u, 0});
+    lane->pump(clock_now());
+  }
+}
+
 void Pool::forget_all(Time now) {
   Lock lock(set_->mutex);
   PoolSession& s = set_->session(place_);
   s.settings.now = std::max(s.settings.now, now);
   s.settings.users.clear();
+  s.settings.admissions.clear();
   set_->unpin_all(s);
   s.poison.clear();
   for (const auto& lane : s.lanes) {

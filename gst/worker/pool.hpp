@@ -69,6 +69,8 @@ class Pool {
   void clear_key();
   void map_user(std::uint32_t ssrc, std::uint64_t user_id, Time now);
   void retire(std::uint32_t ssrc, Time now);
+  void admit(std::uint64_t user_id, media::Admission admission, Time now);
+  void need_users(bool needed, Time now);
   void forget_all(Time now);
   void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now);
   void set_times(Duration hold_time, Duration latency);

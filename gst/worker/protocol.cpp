@@ -48,6 +48,13 @@ bool valid(const Retire& r) noexcept {
 bool valid(const ForgetAll& f) noexcept {
   return time_ok(f.now);
 }
+bool valid(const Admit& a) noexcept {
+  return time_ok(a.now) && a.user_id != 0 &&
+         a.admission <= static_cast<std::uint32_t>(media::Admission::denied);
+}
+bool valid(const NeedUsers& n) noexcept {
+  return time_ok(n.now) && is_flag(n.needed);
+}
 bool deadline_ok(std::int64_t ns) noexcept {
   return time_ok(ns) || ns == no_deadline;
 }
@@ -201,6 +208,10 @@ Result<Input, ProtocolError> parse_input(std::uint32_t type, ByteSpan body) noex
       return fixed<Retire, Input>(body);
     case type_of<Input, ForgetAll>():
       return fixed<ForgetAll, Input>(body);
+    case type_of<Input, Admit>():
+      return fixed<Admit, Input>(body);
+    case type_of<Input, NeedUsers>():
+      return fixed<NeedUsers, Input>(body);
     case type_of<Input, BeginEpoch>():
       return fixed<BeginEpoch, Input>(body);
     case type_of<Input, AddSenders>():

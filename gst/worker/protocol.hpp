@@ -86,6 +86,18 @@ struct Retire {
 struct ForgetAll {
   std::int64_t now = 0;
 };
+// As `media::Ingress` has them: what becomes of a user's packets; whether a packet needs a user.
+struct Admit {
+  std::uint64_t user_id = 0;
+  std::int64_t now = 0;
+  std::uint32_t admission = 0;
+  std::uint32_t reserved = 0;
+};
+struct NeedUsers {
+  std::int64_t now = 0;
+  std::uint32_t needed = 0;
+  std::uint32_t reserved = 0;
+};
 struct SetTimes {
   std::int64_t hold_time = 0;
   std::int64_t latency = 0;
@@ -125,9 +137,9 @@ struct WarmUp : WarmUpHead {
 struct Datagram : DatagramHead {
   ByteSpan bytes;
 };
-using Input = std::variant<Configure, SetKey, ClearKey, MapUser, Retire, ForgetAll, BeginEpoch,
-                           AddSenders, UseEpochs, RestoreMark, SetTimes, Advance, Drain, Leave,
-                           EndSession, Restore, WarmUp, Datagram>;
+using Input = std::variant<Configure, SetKey, ClearKey, MapUser, Retire, ForgetAll, Admit,
+                           NeedUsers, BeginEpoch, AddSenders, UseEpochs, RestoreMark, SetTimes,
+                           Advance, Drain, Leave, EndSession, Restore, WarmUp, Datagram>;
 inline constexpr std::int64_t no_deadline = INT64_MAX;
 
 // From the worker, all of it to be distrusted.

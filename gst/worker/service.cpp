@@ -197,6 +197,11 @@ bool Service::apply(const Record& record) {
     receiver.retire(r->ssrc, time_from_ns(r->now), *this);
   } else if (const auto* f = std::get_if<ForgetAll>(&input.value())) {
     receiver.forget_all(time_from_ns(f->now), *this);
+  } else if (const auto* admit = std::get_if<Admit>(&input.value())) {
+    receiver.admit(admit->user_id, static_cast<media::Admission>(admit->admission),
+                   time_from_ns(admit->now), *this);
+  } else if (const auto* need = std::get_if<NeedUsers>(&input.value())) {
+    receiver.need_users(need->needed != 0, time_from_ns(need->now), *this);
   } else if (const auto* e = std::get_if<BeginEpoch>(&input.value())) {
     return add_epoch(*e);
   } else if (const auto* senders = std::get_if<AddSenders>(&input.value())) {

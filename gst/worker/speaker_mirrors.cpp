@@ -76,6 +76,24 @@ void SpeakerMirrors::forget_all(std::size_t limit) {
   mirrors_.clear();
 }
 
+void SpeakerMirrors::exclude(std::uint32_t ssrc, bool excluded, std::size_t limit) {
+  Mirror* mirror = find(ssrc);
+  if (mirror == nullptr || mirror->excluded == excluded) {
+    return;
+  }
+  if (excluded) {
+    const media::Ledger counted = row(ssrc, *mirror).ledger;
+    if (counted.played + counted.silence > 0) {
+      depart(ssrc, *mirror, &media::Ledger::denied, limit);
+    }
+    mirror->base = mirror->current = {};
+    mirror->last.clear();
+    mirror->history = {};  // a row that begins anew counts anew
+    mirror->complete = false;
+  }
+  mirror->excluded = excluded;
+}
+
 // What still waited for its user is given up with it; what was in order comes out yet.
 void SpeakerMirrors::depart(std::uint32_t ssrc, const Mirror& mirror,
                             std::uint64_t media::Ledger::*cause, std::size_t limit) {
@@ -96,7 +114,9 @@ void SpeakerMirrors::depart(std::uint32_t ssrc, const Mirror& mirror,
 void SpeakerMirrors::rows(std::vector<media::SpeakerStats>& out) const {
   out.insert(out.end(), departed_.begin(), departed_.end());
   for (const auto& [ssrc, mirror] : mirrors_) {
-    out.push_back(row(ssrc, mirror));
+    if (!mirror.excluded) {
+      out.push_back(row(ssrc, mirror));
+    }
   }
 }
 

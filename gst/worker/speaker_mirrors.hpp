@@ -18,6 +18,7 @@ struct Mirror {
   std::int64_t end = 0;    // of the last frame that was delivered
   bool known = true;       // to the worker
   bool complete = false;   // there is a checkpoint
+  bool excluded = false;   // nobody wants to hear it: only for what is still in order, no row
   std::uint64_t user_id = 0;
   media::Ledger current;  // of this worker
   media::Ledger base;     // of those before; and what was skipped
@@ -39,6 +40,9 @@ class SpeakerMirrors {
   // The row stays for the record; `limit` of them at most.
   void forget(std::uint32_t ssrc, std::size_t limit);
   void forget_all(std::size_t limit);
+  // As the worker does when it is told that the user is denied: the row departs, and if nothing has
+  // gone on there is none. Not `excluded`: it begins anew.
+  void exclude(std::uint32_t ssrc, bool excluded, std::size_t limit);
   // A row for each speaker, those that have gone first.
   void rows(std::vector<media::SpeakerStats>& out) const;
 

@@ -602,3 +602,156 @@ TEST_F(InACall, MaxSpeakersBoundsTheRows) {
   EXPECT_EQ(here, 2);
   EXPECT_EQ(count("played"), 5u);
 }
+
+// --- who is to be heard ---
+
+TEST_F(InACall, ADeniedUserIsNotHeardAndLeavesNoName) {
+  use_key();
+  g_object_set(h_->element, "users", "-1001", nullptr);
+  map(1, 1001);
+  map(2, 1002);
+  push(h_, sealer_.rtp(1, opus_packet(20, 1), 1), 0);
+  push(h_, sealer_.rtp(1, opus_packet(20, 2), 2), 0);
+  EXPECT_EQ(user_of(pull()), 1002u);
+  EXPECT_EQ(count("denied"), 1u);
+  EXPECT_EQ(speaking(), "2/1002 on @0");
+  EXPECT_EQ(speaking(), "");
+  const StructurePtr stats = stats_of(h_->element);
+  const GCharPtr text(gst_structure_to_string(stats.get()));
+  EXPECT_EQ(std::string(text.get()).find("1001"), std::string::npos) << text.get();
+  expect_adds_up(h_->element);
+}
+
+TEST_F(InACall, TheListChangesFromTheNextPacketOn) {
+  use_key();
+  map(1, 1001);
+  push(h_, sealer_.rtp(1, opus_packet()), 0);
+  g_object_set(h_->element, "users", "1002", nullptr);
+  push(h_, sealer_.rtp(2, opus_packet()), 20);
+  EXPECT_EQ(speaking(), "1/1001 on @0");
+  EXPECT_EQ(speaking(), "1/1001 off @20") << "whoever is not heard does not speak";
+  g_object_set(h_->element, "users", "", nullptr);
+  push(h_, sealer_.rtp(3, opus_packet()), 40);
+  EXPECT_EQ(count("played"), 2u);
+  EXPECT_EQ(count("denied"), 1u);
+  EXPECT_EQ(speaking(), "1/1001 on @40");
+}
+
+TEST_F(InACall, WithAListPacketsWaitForTheirUserAlsoWithoutEncryption) {
+  use_key();
+  g_object_set(h_->element, "users", "-1001", nullptr);
+  push(h_, sealer_.rtp(1, opus_packet(20, 1), 1), 0);
+  push(h_, sealer_.rtp(1, opus_packet(20, 2), 2), 0);
+  EXPECT_EQ(count("held"), 2u);
+  map(1, 1001);
+  map(2, 1002);
+  EXPECT_EQ(user_of(pull()), 1002u) << "the timer thread takes the news from the session";
+  EXPECT_EQ(count("held"), 0u);
+  EXPECT_EQ(count("denied"), 1u);
+}
+
+TEST_F(InACall, BotsAreIgnoredOnceTheyAreKnown) {
+  use_key();
+  const auto name = [&](std::uint64_t user, bool bot) {
+    session_->state().update([&](CallSnapshot& call) {
+      auto names = std::make_shared<UserNames>(*call.names);
+      (*names)[user] = {"Name", bot};
+      call.names = names;
+    });
+  };
+  name(1001, true);
+  map(1, 1001);
+  map(2, 1002);
+  push(h_, sealer_.rtp(1, opus_packet(), 1), 0);
+  push(h_, sealer_.rtp(1, opus_packet(), 2), 0);
+  EXPECT_EQ(user_of(pull()), 1002u) << "an application that says nothing of bots is not deaf";
+  name(1002, true);
+  push(h_, sealer_.rtp(2, opus_packet(), 2), 20);
+  EXPECT_EQ(count("denied"), 2u);
+  g_object_set(h_->element, "ignore-bots", FALSE, nullptr);
+  push(h_, sealer_.rtp(2, opus_packet(), 1), 40);
+  EXPECT_EQ(user_of(pull()), 1001u);
+  g_object_set(h_->element, "ignore-bots", TRUE, "users", "1001", nullptr);
+  push(h_, sealer_.rtp(3, opus_packet(), 1), 60);
+  EXPECT_EQ(user_of(pull()), 1001u) << "asked for by id";
+}
+
+TEST_F(InACall, WhereBotsAreToldWhoIsNotNamedYetWaits) {
+  use_key();
+  session_->state().update([](CallSnapshot& call) { call.bots_are_told = true; });
+  map(1, 1001);
+  push(h_, sealer_.rtp(1, opus_packet()), 0);
+  EXPECT_EQ(count("held"), 1u);
+  session_->state().update([](CallSnapshot& call) {
+    call.names = std::make_shared<UserNames>(UserNames{{1001, {"Ada", false}}});
+  });
+  EXPECT_EQ(user_of(pull()), 1001u);
+}
+
+TEST_F(InACall, NamesOfThoseWhoAreNotHeardGoNoFurther) {
+  g_object_set(h_->element, "users", "-1001", nullptr);
+  session_->state().update([](CallSnapshot& call) {
+    call.names = std::make_shared<UserNames>(UserNames{{1001, {"Ada", false}}});
+  });
+  use_key();
+  map(2, 1002);
+  push(h_, sealer_.rtp(1, opus_packet(), 2), 0);
+  const auto tell = [&](const char* what, guint64 user) {
+    gst_harness_push_event(
+        h_.get(),
+        gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM_OOB,
+                             gst_structure_new(what, "user-id", G_TYPE_UINT64, user, "display-name",
+                                               G_TYPE_STRING, "X", nullptr)));
+  };
+  const auto told = [&] {
+    std::string out;
+    while (const EventPtr event{gst_harness_try_pull_event(h_.get())}) {
+      const GstStructure* s = gst_event_get_structure(event.get());
+      guint64 user = 0;
+      if (s != nullptr && gst_structure_get_uint64(s, "user-id", &user)) {
+        out += std::string(gst_structure_get_name(s)) + " " + std::to_string(user) + "; ";
+      }
+    }
+    return out;
+  };
+  for (const char* what : {"discord-user-info", "discord-user-joined", "discord-user-left"}) {
+    tell(what, 1001);
+    tell(what, 1002);
+  }
+  EXPECT_EQ(told(), "discord-user-info 1002; discord-user-joined 1002; discord-user-left 1002; ");
+  g_object_set(h_->element, "users", "", nullptr);
+  push(h_, sealer_.rtp(2, opus_packet(), 2), 20);
+  EXPECT_EQ(told(), "discord-user-info 1001; ") << "now the name is told after all";
+}
+
+TEST_F(InACall, AListThatCannotBeReadIsAWarningAndChangesNothing) {
+  g_object_set(h_->element, "users", "-1001", nullptr);
+  std::string warning;
+  const GLogFunc before =
+      g_log_set_default_handler([](const gchar*, GLogLevelFlags, const gchar* text,
+                                   gpointer to) { *static_cast<std::string*>(to) += text; },
+                                &warning);
+  g_object_set(h_->element, "users", "-1001,Ada", nullptr);
+  g_log_set_default_handler(before, nullptr);
+  EXPECT_NE(warning.find("\"Ada\" is not a user id"), std::string::npos) << warning;
+  gchar* now = nullptr;
+  g_object_get(h_->element, "users", &now, nullptr);
+  EXPECT_STREQ(now, "-1001");
+  g_free(now);
+}
+
+TEST_F(InACall, ElementsDownstreamCanAskWhoIsHeard) {
+  const auto heard = [&](guint64 user) {
+    const QueryPtr query(gst_query_new_custom(
+        GST_QUERY_CUSTOM,
+        gst_structure_new("GstDiscordUserHeard", "user-id", G_TYPE_UINT64, user, nullptr)));
+    EXPECT_TRUE(gst_pad_peer_query(h_->sinkpad, query.get()));
+    gboolean out = FALSE;
+    EXPECT_TRUE(gst_structure_get_boolean(gst_query_get_structure(query.get()), "heard", &out));
+    return out != FALSE;
+  };
+  EXPECT_TRUE(heard(1001));
+  g_object_set(h_->element, "users", "-1001", nullptr);
+  EXPECT_FALSE(heard(1001));
+  EXPECT_TRUE(heard(1002));
+}

@@ -9,7 +9,8 @@ Talker::Talker(TalkerOptions o, std::uint64_t seed, const NetworkOptions& call_n
       network(o.network.value_or(call_network), derive_seed(seed, "network")),
       announce(o.announce),
       video_ssrc(o.video_ssrc),
-      flags(o.speaker.flags) {
+      flags(o.speaker.flags),
+      bot(o.speaker.bot) {
   truth.user_id = o.speaker.user_id;
   truth.name = o.speaker.name;
   truth.ssrc = o.speaker.ssrc;

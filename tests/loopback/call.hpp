@@ -41,6 +41,7 @@ struct Talker {
   Announce announce;
   std::uint32_t video_ssrc;
   int flags;
+  bool bot;  // as the main gateway says of the user
   bool present = true;
   bool announced = false;
   std::optional<Packet> next;

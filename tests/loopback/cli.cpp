@@ -233,6 +233,8 @@ const std::vector<Row>& rows() {
        }},
       {"not-invited", nullptr, "the bot is in no guild",
        on([](C& c) { c.server.main.invited = false; })},
+      {"nameless", nullptr, "the main gateway tells nobody's name before bot-rename",
+       on([](C& c) { c.server.main.nameless = true; })},
       {"server-first", nullptr, "the voice server update before the bot's voice state",
        on([](C& c) { c.server.main.server_first = true; })},
       {"main-resumed-first", nullptr, "RESUMED before the missed events instead of after them",

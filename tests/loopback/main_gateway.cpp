@@ -242,7 +242,7 @@ void MainGateway::members(Session& session, const json& d) {
   const std::uint64_t guild = id_of(d, "guild_id");
   json found = json::array();
   json missing = json::array();
-  const json wanted = d.value("user_ids", json::array());
+  const json wanted = options_.nameless ? json::array() : d.value("user_ids", json::array());
   for (const json& id : wanted) {
     const std::string text = id.is_string() ? id.get<std::string>() : id.dump();
     const auto people = host_.people(guild);
@@ -252,7 +252,7 @@ void MainGateway::members(Session& session, const json& d) {
     if (person == people.end()) {
       missing.push_back(text);
     } else {
-      found.push_back(member_json(guild, person->user, person->name, false));
+      found.push_back(member_json(guild, person->user, person->name, person->bot));
     }
   }
   dispatch(session, "GUILD_MEMBERS_CHUNK",
@@ -488,7 +488,7 @@ json MainGateway::bot_command(std::uint64_t guild, const std::string& what, cons
       return good();
     }
     nicks_[user] = command.value("nick", "");
-    json d = member_json(guild, user, person->name, false);
+    json d = member_json(guild, user, person->name, person->bot);
     d["guild_id"] = std::to_string(guild);
     broadcast("GUILD_MEMBER_UPDATE", d);
     return good();

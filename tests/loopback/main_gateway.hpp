@@ -26,6 +26,7 @@ struct MainOptions {
   int null_endpoint_joins = 0;  // the first joins get a null endpoint first
   int stale_joins = 0;          // the first joins get credentials that are refused (4006)
   bool invited = true;          // false: the bot is in no guild
+  bool nameless = false;        // nobody's name is told but by a command
   std::size_t ballast = 0;      // bytes by which GUILD_CREATE is blown up
   std::string posted_folder;    // where files that are posted are kept; empty: nowhere
 };
@@ -70,6 +71,7 @@ class MainHost {
   struct Person {
     std::uint64_t user = 0;
     std::string name;
+    bool bot = false;
   };
   virtual ~MainHost() = default;
   virtual void send_text(std::uint64_t socket, const std::string& text) = 0;

@@ -155,7 +155,9 @@ json MainGateway::guild_json(std::uint64_t guild) {
                 {"request_to_speak_timestamp", nullptr}};
   };
   for (const MainHost::Person& person : host_.people(guild)) {
-    members.push_back(member_json(guild, person.user, person.name, false));
+    if (!options_.nameless) {
+      members.push_back(member_json(guild, person.user, person.name, person.bot));
+    }
     states.push_back(state(person.user, host_.call_channel(guild), "of-somebody-else"));
   }
   states.push_back(

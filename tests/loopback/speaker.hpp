@@ -42,6 +42,7 @@ struct SpeakerOptions {
   std::uint64_t user_id = 0;
   std::string name;
   std::uint32_t ssrc = 0;
+  bool bot = false;           // as the main gateway says of the user
   std::vector<Spurt> spurts;  // in order of start; one that would overlap its predecessor waits
   Duration repeat{0};         // when > 0 the list starts again every `repeat`
 

@@ -131,15 +131,19 @@ Result<TalkerOptions, std::string> talker_from_json(const json& j, const Speaker
   if (!j.is_object()) {
     return Failure{std::string("a speaker is a JSON object")};
   }
-  static constexpr const char* known[] = {"name",           "user_id",         "ssrc",
-                                          "files",          "start",           "gap",
-                                          "repeat",         "channels",        "frame_ms",
-                                          "timestamps",     "bitrate",         "fec",
-                                          "first_sequence", "first_timestamp", "padding",
-                                          "extension",      "silence_frames",  "fewer_silence",
-                                          "dtx_tail_ms",    "padding_burst",   "flags",
-                                          "announce",       "video_ssrc",      "expected_loss",
-                                          "complexity"};
+  static constexpr const char* known[] = {"name",           "user_id",
+                                          "ssrc",           "files",
+                                          "start",          "gap",
+                                          "repeat",         "channels",
+                                          "frame_ms",       "timestamps",
+                                          "bitrate",        "fec",
+                                          "first_sequence", "first_timestamp",
+                                          "padding",        "extension",
+                                          "silence_frames", "fewer_silence",
+                                          "dtx_tail_ms",    "padding_burst",
+                                          "flags",          "announce",
+                                          "video_ssrc",     "expected_loss",
+                                          "complexity",     "bot"};
   for (const auto& [key, value] : j.items()) {
     if (std::find(std::begin(known), std::end(known), key) == std::end(known)) {
       return Failure{"unknown key in a speaker: " + key};
@@ -151,6 +155,7 @@ Result<TalkerOptions, std::string> talker_from_json(const json& j, const Speaker
   s.spurts.clear();
   try {
     s.name = j.value("name", "");
+    s.bot = j.value("bot", false);
     if (j.contains("user_id")) {
       const std::string id = j.at("user_id");
       const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), s.user_id);

@@ -48,7 +48,7 @@ std::vector<MainHost::Person> VoiceServer::people(std::uint64_t guild) {
   if (const Room* room = find_room(guild)) {
     for (const auto& talker : room->call->talkers()) {
       if (talker->present) {
-        out.push_back({talker->truth.user_id, talker->truth.name});
+        out.push_back({talker->truth.user_id, talker->truth.name, talker->bot});
       }
     }
   }

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <fstream>
+#include <thread>
 
 using namespace discord;
 using namespace discord::rig;
@@ -24,12 +25,13 @@ std::vector<std::uint64_t> users(std::size_t speakers) {
 
 // One thing after the other: what the control thread says, and datagrams.
 struct Step {
-  enum class Kind { datagram, map, keys, retire } kind;
+  enum class Kind { datagram, map, keys, retire, admit, need_users } kind;
   Time at;
   OnWire datagram = {};
   std::uint32_t ssrc = 0;
   std::uint64_t user = 0;
   dave::MediaKeysPtr keys = {};
+  media::Admission admission = media::Admission::allowed;
 };
 std::vector<Step> steps_of(const std::vector<OnWire>& datagrams) {
   std::vector<Step> out;
@@ -45,6 +47,9 @@ void add(std::vector<Step>& steps, Step step) {
 }
 Step publish(dave::MediaKeysPtr keys, Time at) {
   return {Step::Kind::keys, at, {}, 0, 0, std::move(keys)};
+}
+Step admit(std::uint32_t ssrc, media::Admission admission, Time at) {
+  return {Step::Kind::admit, at, {}, 0, user_of(ssrc), {}, admission};
 }
 Step map(std::uint32_t ssrc, Time at) {
   return {Step::Kind::map, at, {}, ssrc, user_of(ssrc), {}};
@@ -74,6 +79,12 @@ Outcome in_this_process(const std::vector<Step>& steps, media::ReceiverConfig co
       case Step::Kind::retire:
         receiver.retire(s.ssrc, s.at, run.out);
         break;
+      case Step::Kind::admit:
+        receiver.admit(s.user, s.admission, s.at, run.out);
+        break;
+      case Step::Kind::need_users:
+        receiver.need_users(true, s.at, run.out);
+        break;
     }
     receiver.clear_finished();
     receiver.clear_touched();
@@ -100,6 +111,12 @@ void in_workers(Pool& pool, const std::vector<Step>& steps, Between&& between) {
         break;
       case Step::Kind::retire:
         pool.retire(s.ssrc, s.at);
+        break;
+      case Step::Kind::admit:
+        pool.admit(s.user, s.admission, s.at);
+        break;
+      case Step::Kind::need_users:
+        pool.need_users(true, s.at);
         break;
     }
     between(i);
@@ -405,6 +422,58 @@ TEST(WorkerE2ee, SpeakersRowsAreThoseOfOneReceiver) {
     EXPECT_EQ(rows[i].user_id, expected.speakers[i].user_id);
     EXPECT_EQ(rows[i].ledger, expected.speakers[i].ledger) << rows[i].ssrc;
     EXPECT_TRUE(rows[i].ledger.adds_up());
+  }
+}
+
+// One is denied from the start, one in the middle and then allowed again, one only after its
+// packets have come; for one it takes a while to be decided.
+TEST(WorkerE2ee, WhoIsHeardIsTheSameAsInThisProcess) {
+  Group group;
+  Members members;
+  auto steps = settled_call(5, 80, Weather{0.05, 0.3, 0.1, 0.1, 10ms, 3}, group, members);
+  std::erase_if(steps, [](const Step& s) { return s.kind == Step::Kind::map && s.ssrc == 1002; });
+  using media::Admission;
+  for (Step first :
+       {admit(1000, Admission::denied, Time{}), admit(1003, Admission::undecided, Time{}),
+        Step{Step::Kind::need_users, Time{}}}) {
+    steps.insert(steps.begin(), std::move(first));
+  }
+  const Time start = steps[steps.size() / 4].at;
+  add(steps, map(1002, start));
+  add(steps, admit(1002, Admission::denied, start));
+  add(steps, admit(1003, Admission::allowed, start));
+  add(steps, admit(1001, Admission::denied, start + 200ms));
+  add(steps, admit(1001, Admission::allowed, start + 600ms));
+  const Outcome expected = in_this_process(steps);
+  ASSERT_EQ(expected.out.tracks.size(), 3u);
+  EXPECT_GT(expected.ledger.denied, 150u);
+  for (const bool killed : {false, true}) {
+    SCOPED_TRACE(killed);
+    Watcher watcher;
+    Pool pool(config(2), watcher);
+    in_workers(pool, steps, [&](std::size_t i) {
+      // As in a live call: what was before a change has been answered when it comes.
+      const bool change = i + 1 < steps.size() && steps[i + 1].kind == Step::Kind::admit;
+      if (change || i == steps.size() * 3 / 4) {
+        while (pool.queued() > 0) {
+          std::this_thread::yield();
+        }
+      }
+      if (killed && i == steps.size() * 3 / 4) {
+        for (const pid_t pid : pool.pids()) {
+          kill(pid, SIGKILL);
+        }
+      }
+    });
+    const auto tracks = watcher.tracks();
+    expect_same_places(expected.out.tracks, tracks);
+    EXPECT_EQ(pool.ledger(), expected.ledger);
+    std::set<std::uint64_t> seen;
+    for (const auto& row : pool.speakers()) {
+      seen.insert(row.user_id);
+      EXPECT_TRUE(row.ledger.adds_up());
+    }
+    EXPECT_EQ(seen, (std::set{user_of(1001), user_of(1003), user_of(1004)}));
   }
 }
 

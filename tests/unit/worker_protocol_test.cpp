@@ -52,6 +52,8 @@ TEST(WorkerProtocol, SettingsSurviveTheWay) {
   EXPECT_TRUE(round_trip_input(MapUser{1, 2, 3, 0}));
   EXPECT_TRUE(round_trip_input(Retire{1, 2, 0}));
   EXPECT_TRUE(round_trip_input(ForgetAll{1}));
+  EXPECT_TRUE(round_trip_input(Admit{1, 2, 2, 0}));
+  EXPECT_TRUE(round_trip_input(NeedUsers{1, 1, 0}));
   EXPECT_TRUE(round_trip_input(BeginEpoch{1, 2}));
   EXPECT_TRUE(round_trip_input(AddSenders{1, {5, 6, 0, 0}, 63, 0}));
   EXPECT_TRUE(round_trip_input(UseEpochs{}));
@@ -106,6 +108,9 @@ TEST(WorkerProtocol, RefusesImpossibleSettings) {
   EXPECT_EQ(input_error(configure), ProtocolError::bad_value);
   EXPECT_EQ(input_error(SetKey{1, 1, 7, 0}), ProtocolError::bad_value);
   EXPECT_EQ(input_error(SetKey{1, 1, 0, 64}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(Admit{0, 2, 2, 0}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(Admit{1, 2, 3, 0}), ProtocolError::bad_value);
+  EXPECT_EQ(input_error(NeedUsers{1, 2, 0}), ProtocolError::bad_value);
   EXPECT_EQ(input_error(Advance{INT64_MAX}), ProtocolError::bad_value);
   EXPECT_EQ(input_error(BeginEpoch{0, 2}), ProtocolError::bad_value);
   EXPECT_EQ(input_error(AddSenders{0, {5, 6, 0, 0}, 0, 0}), ProtocolError::bad_value);
