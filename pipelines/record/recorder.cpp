@@ -517,6 +517,17 @@ bool Recorder::build() {
   reorder_ = find("reorder");
   workers_ = find("workers");
   record_ = find("record");
+  GstElement* opener = options_.isolated ? workers_.get() : decrypt_.get();
+  g_object_set(opener, "users", options_.users.c_str(), "ignore-bots", !options_.include_bots,
+               nullptr);
+  gchar* users = nullptr;
+  g_object_get(opener, "users", &users, nullptr);
+  const bool understood = options_.users == users;
+  g_free(users);
+  if (!understood) {
+    fail("--users " + options_.users + " is no list of user ids, as 1,2 or -1,-2.");
+    return false;
+  }
   GstElement* record = record_.get();
   g_object_set(record, "location", options_.location.c_str(), "flat", options_.flat, "journal",
                options_.journal, nullptr);
