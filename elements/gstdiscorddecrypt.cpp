@@ -23,6 +23,7 @@
 #include "elements/author.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/ledgerquery.hpp"
+#include "elements/openreport.hpp"
 #include "elements/ownkey.hpp"
 #include "elements/packetgate.hpp"
 #include "elements/rtcpbranch.hpp"
@@ -72,6 +73,7 @@ struct Decrypt {
   Time last_arrival{};
   std::uint64_t seen_version = 0;
   std::uint64_t seen_rule = 0;
+  OpenReport report;
 
   GObjectPtr<GstDiscordSession> session;  // stream lock
   std::uint64_t listener = 0;
@@ -190,9 +192,6 @@ GstFlowReturn Decrypt::deliver(GateOutput& out) {
   if (out.undecryptable && session) {
     call_state(session.get()).report_undecryptable(*out.undecryptable);
   }
-  if (session) {
-    call_state(session.get()).note_opened(out.rtp.buffers() + out.rtcp.size());
-  }
   const GstFlowReturn flow = out.rtp.push(element, srcpad);
   rtcp.push(sinkpad, std::move(out.rtcp));
   if (timing.live()) {
@@ -232,6 +231,9 @@ GstFlowReturn Decrypt::process(std::vector<BufferPtr> datagrams) {
       }
       const Time arrival = timing.arrival(datagram.get(), last_arrival);
       gate->push(std::move(datagram), arrival, out, position());
+    }
+    if (session && report.due(last_arrival)) {
+      report.tell(gate->ledger(), call_state(session.get()));
     }
   }
   return deliver(out);
@@ -353,6 +355,7 @@ static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
     Lock lock(self.mutex);
     self.gate = std::move(gate);
   }
+  self.report.reset();
   self.last_arrival = Time{};
 }
 

@@ -3,7 +3,6 @@
 
 #include "discord/gstptr.hpp"
 
-#include <algorithm>
 #include <variant>
 #include <vector>
 
@@ -19,12 +18,6 @@ class OutputBatch {
   void add(EventPtr event) { items_.emplace_back(std::move(event)); }
   void add(MessagePtr message) { messages_.push_back(std::move(message)); }
   bool empty() const noexcept { return items_.empty() && messages_.empty(); }
-
-  std::size_t buffers() const noexcept {
-    return static_cast<std::size_t>(
-        std::count_if(items_.begin(), items_.end(),
-                      [](const auto& item) { return std::holds_alternative<BufferPtr>(item); }));
-  }
 
   // Posts the messages on `element` and pushes the rest through `pad`, neighbouring buffers as one
   // list. The caller holds the stream lock of the sink pad and no other. Empty afterwards.

@@ -65,6 +65,7 @@ class PacketGate {
   Deadline next_deadline() const { return ingress_.next_deadline(); }
 
   void set_hold_time(Duration hold_time) { ingress_.set_hold_time(hold_time); }
+  media::Ledger ledger() const { return ingress_.ledger(); }
   // The structure of the `stats` property.
   GstStructure* stats() const;
 

@@ -233,6 +233,7 @@ void VoiceLink::look() {
   view_.media = around_.media();
   view_.opener = call_.has_opener();
   view_.opened = call_.opened();
+  view_.unopened = call_.unopened();
   const auto found = watch_.look(view_, net::now());
   if (!found || *found == voice::Hearing::Unknown) {
     return;

@@ -43,6 +43,7 @@ void WorkerDec::start_engine() {
   }
   same_thread = s.isolation == GST_DISCORD_ISOLATION_NONE;
   output.set_same_thread(same_thread);
+  report.reset();
   seen_rule = filter.version();
   follower = CallFollower(filter.rule());
   follower.tell_rule(Time{}, *made);
@@ -165,6 +166,9 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
   }
   hand_on();
   ask_for_recovery();
+  if (session && report.due(last_arrival)) {
+    report.tell(e->ledger(), call_state(session.get()));
+  }
   if (last_arrival - last_stats >= stats_interval) {
     last_stats = last_arrival;
     post_stats();

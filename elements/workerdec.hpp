@@ -7,6 +7,7 @@
 #include "elements/deadlinetimer.hpp"
 #include "elements/decodeengine.hpp"
 #include "elements/decodeoutput.hpp"
+#include "elements/openreport.hpp"
 #include "elements/ownkey.hpp"
 #include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
@@ -50,6 +51,7 @@ struct WorkerDec {
   std::uint64_t listener = 0;
   std::uint64_t seen_version = 0;
   std::uint64_t seen_rule = 0;
+  OpenReport report;
   CallFollower follower{media::UserRule()};
 
   RtcpBranch rtcp;  // task of the source pad

@@ -71,13 +71,15 @@ class CallState {
   void report_undecryptable(std::uint64_t user) EXCLUDES(listeners_mutex_);
   void on_undecryptable(std::function<void(std::uint64_t)> handler) EXCLUDES(listeners_mutex_);
 
-  // How many packets were opened downstream, so that the source can tell silence from keys that do
-  // not fit. Any thread; cheap.
-  void note_opened(std::uint64_t packets) noexcept {
-    opened_.fetch_add(packets, std::memory_order_relaxed);
+  // How many packets of audio were opened downstream, and how many were not, so that the source can
+  // tell silence from keys that do not fit. Any thread; cheap.
+  void note_opened(std::uint64_t opened, std::uint64_t unopened) noexcept {
+    opened_.fetch_add(opened, std::memory_order_relaxed);
+    unopened_.fetch_add(unopened, std::memory_order_relaxed);
     has_opener_.store(true, std::memory_order_relaxed);
   }
   std::uint64_t opened() const noexcept { return opened_.load(std::memory_order_relaxed); }
+  std::uint64_t unopened() const noexcept { return unopened_.load(std::memory_order_relaxed); }
   bool has_opener() const noexcept { return has_opener_.load(std::memory_order_relaxed); }
   // For whoever keeps a record of the call. `listener` runs on the telling thread, first of all for
   // the users who are there and the encryption as it is; it is not running any more when
@@ -103,6 +105,7 @@ class CallState {
   SnapshotPtr snapshot_ GUARDED_BY(mutex_) = std::make_shared<CallSnapshot>();
   std::atomic<std::uint64_t> version_{1};
   std::atomic<std::uint64_t> opened_{0};
+  std::atomic<std::uint64_t> unopened_{0};
   std::atomic<bool> has_opener_{false};
 
   Mutex listeners_mutex_;

@@ -53,6 +53,13 @@ struct Ledger {
   constexpr std::uint64_t undecryptable() const noexcept {
     return no_user + no_key + bad_tag + not_a_frame + replayed;
   }
+  // Of audio: what got through every encryption, whatever became of it then; and what has not.
+  constexpr std::uint64_t opened() const noexcept {
+    return played + silence + padding_only + late + duplicate + denied;
+  }
+  constexpr std::uint64_t unopened() const noexcept {
+    return no_user + no_key + bad_tag + not_a_frame + held;
+  }
   // Packets with a cause, plus those still on their way.
   constexpr std::uint64_t accounted() const noexcept {
     return played + silence + padding_only + late + duplicate + not_audio + undecryptable() +

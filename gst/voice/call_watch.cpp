@@ -40,8 +40,7 @@ std::string_view describe(Hearing hearing) noexcept {
              "source and start it again, and report it with a debug log.";
     case Hearing::Deafened:
       return "A moderator has deafened this client, so Discord sends it nothing: undeafen it in "
-             "the "
-             "member list of the channel.";
+             "the member list of the channel.";
   }
   return {};
 }
@@ -70,19 +69,24 @@ Hearing CallWatch::judge(const CallView& view, Time now) {
   }
   if (!started_) {
     started_ = true;
-    started_at_ = last_media_ = now;
+    started_at_ = last_audio_ = now;
     last_.media = view.media;
     last_.opened = view.opened;
+    last_.unopened = view.unopened;
   }
-  if (view.opened != last_.opened) {
+  const bool arrives = view.media != last_.media;
+  const bool opens = view.opener ? view.opened != last_.opened : arrives;
+  const bool refuses = view.opener && view.unopened != last_.unopened;
+  if (opens) {
     unopened_.reset();
+  } else if (refuses && !unopened_) {
+    unopened_ = now;
   }
-  if (view.media != last_.media) {
-    last_media_ = now;
+  if (opens || refuses) {
+    last_audio_ = now;
+  }
+  if (arrives) {
     spoke_.reset();
-    if (view.opened == last_.opened && !unopened_) {
-      unopened_ = now;
-    }
   } else if (view.announced != last_.announced && !spoke_ &&
              now - started_at_ >= announcements_count_after) {
     spoke_ = now;
@@ -90,17 +94,17 @@ Hearing CallWatch::judge(const CallView& view, Time now) {
   if (view.deafened) {
     return Hearing::Deafened;
   }
-  if (view.media != last_.media && (view.opened != last_.opened || !view.opener)) {
+  if (opens) {
     return Hearing::Fine;
   }
-  const bool media_comes = now - last_media_ < 2 * interval;
-  if (media_comes && view.opener && unopened_ && now - *unopened_ >= unopened_after) {
+  const bool audio_comes = now - last_audio_ < 2 * interval;
+  if (audio_comes && unopened_ && now - *unopened_ >= unopened_after) {
     return Hearing::NotOpened;
   }
   if (spoke_ && now - *spoke_ >= no_media_after) {
     return Hearing::NoMedia;
   }
-  if (now - last_media_ >= quiet_after) {
+  if (now - last_audio_ >= quiet_after) {
     if (hearing_ == Hearing::NoMedia) {
       return hearing_;  // until a packet proves the contrary
     }

@@ -32,8 +32,9 @@ struct CallView {
   std::size_t others = 0;       // people in the call but us
   std::uint64_t announced = 0;  // opcode 5 of others
   std::uint64_t media = 0;      // datagrams of the media connection
-  bool opener = false;          // somebody downstream opens packets and counts them
-  std::uint64_t opened = 0;     // packets that somebody downstream could open
+  bool opener = false;          // somebody downstream opens packets and counts those of audio:
+  std::uint64_t opened = 0;     // that could be opened,
+  std::uint64_t unopened = 0;   // and that could not, or not yet
 };
 
 // Looks now and then; not thread-safe. Says each finding once, until another one holds.
@@ -57,9 +58,9 @@ class CallWatch {
   CallView last_;
   bool started_ = false;
   Time started_at_{};
-  Time last_media_{};
+  Time last_audio_{};  // media, where nobody says what of it is audio
   Deadline spoke_;     // somebody was announced, and no media has come since
-  Deadline unopened_;  // media comes, and nothing has opened since
+  Deadline unopened_;  // audio comes, and nothing of it has opened since
 };
 
 }  // namespace discord::voice

@@ -102,6 +102,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
   gchar* max_size = nullptr;
   gchar* min_free = nullptr;
   gchar* when_empty = nullptr;
+  gchar* users = nullptr;
+  gboolean include_bots = FALSE;
   gint bitrate = 0;
   gboolean flat = FALSE;
   gboolean no_journal = FALSE;
@@ -133,6 +135,9 @@ std::optional<Options> parse_options(int argc, char** argv) {
        "N"},
       {"no-journal", 0, 0, G_OPTION_ARG_NONE, &no_journal, "leave no journal", nullptr},
       {"isolated", 0, 0, G_OPTION_ARG_NONE, &isolated, "decode in sandboxed processes", nullptr},
+      {"users", 0, 0, G_OPTION_ARG_STRING, &users,
+       "record only these ids (1,2), or all but these (-1,-2)", "LIST"},
+      {"include-bots", 0, 0, G_OPTION_ARG_NONE, &include_bots, "record bots as well", nullptr},
       {"max-duration", 0, 0, G_OPTION_ARG_STRING, &max_duration, "end after 90s, 45m, 2h, 1:30:00",
        "TIME"},
       {"max-size", 0, 0, G_OPTION_ARG_STRING, &max_size, "end when the files have 500M, 2G",
@@ -178,6 +183,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
   text(format, o.format);
   text(layout, o.layout);
   text(e2ee, o.e2ee);
+  text(users, o.users);
+  o.include_bots = include_bots != FALSE;
   const auto id = [&](gchar* from, const char* name, std::uint64_t& into) {
     const std::string value = take(from);
     if (ok && !value.empty()) {

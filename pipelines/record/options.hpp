@@ -25,6 +25,8 @@ struct Options {
   std::string e2ee;      // empty: the element's own
   bool journal = true;
   bool isolated = false;  // decode in worker processes
+  std::string users;          // who is recorded, as the property `users` has it
+  bool include_bots = false;
   bool control = false;
   Output output = Output::screen;
   Rules rules;

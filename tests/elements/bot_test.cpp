@@ -193,6 +193,21 @@ TEST(BotRefused, TwoSourcesInOneGuild) {
 }
 
 // --- changes while it runs: docs/protocol/gateway.md "Joining a channel" ---
+//
+//   join, in either order                 Bot.JoinsAndHearsEveryPacket, Bot.UpdatesComeInEitherOrder
+//   no answer, and why                    BotRefused.*
+//   moved, closed or not, before or after BeingMovedIsFollowed, BeingMovedWithoutACloseIsFollowed,
+//                                         ThirtyMovesInARow
+//   op 4 to another channel               ChannelIdMovesTheBot, AChannelThatCannotBeJoined...
+//   kicked, channel deleted               AKickEndsIt
+//   failover: a null endpoint             NoEndpointIsWaitedOut, NoEndpointAtTheJoin
+//   region change                         AnotherRegionIsFollowed
+//   outage of the guild                   AnOutageOfTheGuildIsWaitedOut
+//   removed from the guild                RemovalFromTheGuildEndsIt
+//   stale credentials, 4006 for ever      StaleCredentialsAreRenewed..., A4006LoopIsBoundedAndSlowed
+//   server-deafened                       BeingDeafenedByAModeratorIsAWarning, and heard_test.cpp
+//   READY anew, RESUMED before or after   BotGateway.*
+//   close codes of the voice gateway      rejoin_test.cpp, BotVoiceCode: a row for each
 
 TEST(BotCall, BeingMovedIsFollowed) {
   Seated s(options());
@@ -440,6 +455,22 @@ TEST(BotGateway, GarbageIsNotFatal) {
   s.drain();
   s.command({{"do", "bot-move"}});
   s.heard_again();
+}
+
+// The same on the other gateway: what makes no sense is counted, and the call goes on.
+TEST(BotCall, GarbageOnTheVoiceGatewayIsNotFatal) {
+  Seated s(options());
+  for (const int op : {5, 6, 9, 11, 12, 13, 14, 15, 18, 20}) {
+    for (const nlohmann::json& d :
+         {nlohmann::json(), nlohmann::json("text"), nlohmann::json(-1), nlohmann::json::array({1}),
+          nlohmann::json{{"user_id", nullptr}, {"ssrc", "x"}, {"user_ids", 7}}}) {
+      s.command({{"do", "send"}, {"op", op}, {"d", d}});
+    }
+  }
+  s.goes_on();
+  EXPECT_GT(count_of(s.p.get("src").get(), "malformed-messages"), 10u);
+  EXPECT_EQ(s.call.server.status().main.seated, 1u) << "not even a reconnection";
+  s.adds_up();
 }
 
 // --- sharing and restarting ---

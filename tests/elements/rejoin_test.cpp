@@ -253,7 +253,8 @@ TEST(Secrets, ABotTokenIsNeverShown) {
   TempDir dir;
   expect_secret_stays("discordvoicesrc num-buffers=20 bot-token-file=" + dir.write("t", token) +
                           " gateway-url=ws://" + call.server.endpoint() +
-                          " guild-id=11 channel-id=12 ! discorddecrypt ! fakesink",
+                          " guild-id=11 channel-id=12 ! tee name=t ! queue ! discorddecrypt ! "
+                          "fakesink t. ! queue ! discordworkerdec ! fakesink",
                       token);
   EXPECT_EQ(call.server.status().main.seated, 1u);
 }
@@ -267,6 +268,37 @@ TEST(Secrets, AVoiceTokenIsNeverShown) {
                           " user-id=" + std::to_string(c.user_id) +
                           " guild-id=11 channel-id=12 ! discorddecrypt ! fakesink",
                       c.token);
+}
+
+// Workers get keys through shared memory, and nothing through what everybody on the machine can
+// read.
+TEST(Secrets, WorkersAreStartedWithoutAny) {
+  loopback::Options o = options();
+  o.main.bot_token = "canary-of-the-bot-" + std::to_string(getpid());
+  Call call(std::move(o));
+  TempDir dir;
+  Pipeline p("discordvoicesrc name=src bot-token-file=" + dir.write("t", call.server.bot_token()) +
+             " gateway-url=ws://" + call.server.endpoint() +
+             " guild-id=11 channel-id=12 ! discordworkerdec name=d ! fakesink name=out sync=false");
+  Counter heard(p.pad("out", "sink").get());
+  p.play();
+  ASSERT_TRUE(heard.wait_for(5));
+  std::size_t workers = 0;
+  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+    const auto read = [&](const char* what) {
+      std::ifstream file(process.path() / what, std::ios::binary);
+      return std::string{std::istreambuf_iterator<char>(file), {}};
+    };
+    const std::string name = read("comm");
+    if (name.find("gst-discord-wor") == std::string::npos ||
+        read("stat").find(" " + std::to_string(getpid()) + " ") == std::string::npos) {
+      continue;
+    }
+    ++workers;
+    EXPECT_EQ(read("cmdline").find("canary"), std::string::npos);
+    EXPECT_EQ(read("environ").find("canary"), std::string::npos);
+  }
+  EXPECT_GT(workers, 0u);
 }
 
 // The file that outlives the process has no token in it, nor has its name, and is for its owner.

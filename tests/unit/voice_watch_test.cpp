@@ -25,7 +25,7 @@ struct Watched {
   }
 
   CallWatch watch;
-  CallView view{true, false, 2, 0, 0, true, 0};
+  CallView view{true, false, 2, 0, 0, true, 0, 0};
   Time now = time_from_ns(0);
   std::vector<Hearing> findings;
 };
@@ -76,13 +76,41 @@ TEST(CallWatch, PeopleSpeakButNoPacketArrives) {
 
 TEST(CallWatch, PacketsArriveButDoNotOpen) {
   Watched w;
-  w.pass(60s, [&] { w.view.media += 100; });
+  w.pass(60s, [&] {
+    w.view.media += 100;
+    w.view.unopened += 95;
+  });
   EXPECT_EQ(w.findings, Findings{Hearing::NotOpened});
+  w.pass(4s, [&] {
+    w.view.media += 100;
+    w.view.opened += 95;
+  });
+  EXPECT_EQ(w.findings, (Findings{Hearing::NotOpened, Hearing::Fine}));
+}
+
+// Reports of the server and video come all the time, and some packet is always bad.
+TEST(CallWatch, WhatIsNoAudioIsNeitherHeardNorATrouble) {
+  Watched w;
+  w.pass(60s, [&] { w.view.media += 3; });
+  EXPECT_EQ(w.findings, Findings{Hearing::NobodySpeaks});
+}
+
+TEST(CallWatch, AFewThatDoNotOpenAreNoTrouble) {
+  Watched w;
+  w.pass(60s, [&] {
+    w.view.media += 100;
+    w.view.opened += 90;
+    w.view.unopened += 5;
+  });
+  EXPECT_EQ(w.findings, Findings{Hearing::Fine});
 }
 
 TEST(CallWatch, TheFirstKeysMayTakeAMoment) {
   Watched w;
-  w.pass(6s, [&] { w.view.media += 100; });
+  w.pass(6s, [&] {
+    w.view.media += 100;
+    w.view.unopened += 100;
+  });
   w.pass(30s, [&] {
     w.view.media += 100;
     w.view.opened += 100;
