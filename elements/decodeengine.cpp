@@ -52,13 +52,15 @@ class LocalEngine final : public DecodeEngine, private media::ReceiverSink {
     receiver_.set_hold_time(hold_time);
     receiver_.set_latency(latency);
   }
-  void push(ByteSpan datagram, Time arrival) override {
+  void push(std::span<const worker::Arrival> datagrams) override {
     Lock lock(mutex_);
-    receiver_.push(datagram, ++last_id_, arrival, *this);
-    if (const auto user = receiver_.take_recovery_request(arrival)) {
-      observer_.undecryptable(*user);
+    for (const worker::Arrival& arrival : datagrams) {
+      receiver_.push(arrival.datagram, ++last_id_, arrival.when, *this);
+      if (const auto user = receiver_.take_recovery_request(arrival.when)) {
+        observer_.undecryptable(*user);
+      }
+      settle();
     }
-    settle();
   }
   void advance(Time now) override {
     Lock lock(mutex_);
@@ -132,7 +134,7 @@ class WorkerEngine final : public DecodeEngine {
   void set_times(Duration hold_time, Duration latency) override {
     pool_.set_times(hold_time, latency);
   }
-  void push(ByteSpan datagram, Time arrival) override { pool_.push(datagram, arrival); }
+  void push(std::span<const worker::Arrival> datagrams) override { pool_.push(datagrams); }
   void advance(Time now) override { pool_.advance(now); }
   void drain(Time now) override { pool_.drain(now); }
   Deadline next_deadline() const override { return pool_.next_deadline(); }

@@ -7,6 +7,7 @@
 #include "worker/pool.hpp"
 
 #include <memory>
+#include <span>
 
 namespace discord {
 
@@ -24,7 +25,7 @@ class DecodeEngine {
   virtual void forget_all(Time now) = 0;
   virtual void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now) = 0;
   virtual void set_times(Duration hold_time, Duration latency) = 0;
-  virtual void push(ByteSpan datagram, Time arrival) = 0;
+  virtual void push(std::span<const worker::Arrival> datagrams) = 0;
   virtual void advance(Time now) = 0;
   virtual void drain(Time now) = 0;
   virtual Deadline next_deadline() const = 0;

@@ -6,6 +6,7 @@
 #include "elements/outputbatch.hpp"
 
 #include <algorithm>
+#include <optional>
 
 GST_DEBUG_CATEGORY_EXTERN(discord_worker_dec_debug);
 #define GST_CAT_DEFAULT discord_worker_dec_debug
@@ -84,6 +85,12 @@ void WorkerDec::drop_session() {
   seen_version = 0;
 }
 
+// Something has changed in the call, or in who is to be heard.
+bool WorkerDec::news() const {
+  return filter.version() != seen_rule ||
+         (session && call_state(session.get()).version() != seen_version);
+}
+
 void WorkerDec::synchronise(DecodeEngine& e, Time now) {
   if (const std::uint64_t rule = filter.version(); rule != seen_rule) {
     seen_rule = rule;
@@ -95,8 +102,7 @@ void WorkerDec::synchronise(DecodeEngine& e, Time now) {
     return;
   }
   const CallState& call = call_state(session.get());
-  const std::uint64_t version = call.version();
-  if (version != seen_version) {
+  if (const std::uint64_t version = call.version(); version != seen_version) {
     seen_version = version;
     follower.apply(*call.snapshot(), now, e);
   }
@@ -127,15 +133,53 @@ void WorkerDec::on_timer(GstClockTime now) {
   GST_PAD_STREAM_UNLOCK(sinkpad);
 }
 
+bool WorkerDec::apart() const {
+  return !timing.live() && last_arrival - last_together >= most_apart;
+}
+
 // Nothing but this holds workers back behind a file. One that ran ahead would make whoever follows
 // fill the tracks of the others with silence before their sound has come.
 void WorkerDec::keep_together(DecodeEngine& e) {
-  if (timing.live() || last_arrival - last_together < most_apart) {
+  if (!apart()) {
     return;
   }
   last_together = last_arrival;
   e.advance(last_arrival);
   output.wait_until([&] { return e.queued() == 0; });
+}
+
+// As many at once as belong together: for each one the engine takes a lock that its own thread
+// wants as well, and wakes a worker.
+void WorkerDec::hand_over(DecodeEngine& e, const std::vector<BufferPtr>& datagrams) {
+  std::vector<std::optional<MappedBuffer>> maps(datagrams.size());
+  std::vector<worker::Arrival> together;
+  together.reserve(datagrams.size());
+  const auto flush = [&] {
+    if (!together.empty()) {
+      e.push(together);
+      together.clear();
+    }
+  };
+  // Noticing late that there is a new one changes nothing: what is due is done at its time.
+  Deadline due = e.next_deadline();
+  for (std::size_t i = 0; i < datagrams.size(); ++i) {
+    const Time arrival = timing.arrival(datagrams[i].get(), last_arrival);
+    last_arrival = std::max(last_arrival, arrival);
+    const bool is_due = due && *due <= last_arrival;
+    if (is_due || apart() || news()) {
+      flush();
+      keep_together(e);
+      synchronise(e, last_arrival);
+      if (is_due) {
+        e.advance(last_arrival);
+      }
+      due = e.next_deadline();
+    }
+    maps[i].emplace(datagrams[i].get(), GST_MAP_READ);
+    together.push_back(
+        {*maps[i] ? ByteSpan(maps[i]->data(), maps[i]->size()) : ByteSpan(), arrival});
+  }
+  flush();
 }
 
 GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
@@ -153,17 +197,7 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
   if (!e) {
     return GST_FLOW_FLUSHING;
   }
-  for (const BufferPtr& datagram : datagrams) {
-    const Time arrival = timing.arrival(datagram.get(), last_arrival);
-    last_arrival = std::max(last_arrival, arrival);
-    keep_together(*e);
-    synchronise(*e, last_arrival);
-    if (const Deadline due = e->next_deadline(); due && *due <= last_arrival) {
-      e->advance(last_arrival);
-    }
-    const MappedBuffer map(datagram.get(), GST_MAP_READ);
-    e->push(map ? ByteSpan(map.data(), map.size()) : ByteSpan(), arrival);
-  }
+  hand_over(*e, datagrams);
   hand_on();
   ask_for_recovery();
   if (session && report.due(last_arrival)) {

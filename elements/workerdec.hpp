@@ -84,7 +84,10 @@ struct WorkerDec {
   void drop_session();
   void synchronise(DecodeEngine& e, Time now);
   void ask_for_recovery();
+  bool news() const;
+  bool apart() const;
   void keep_together(DecodeEngine& e);
+  void hand_over(DecodeEngine& e, const std::vector<BufferPtr>& datagrams);
   GstFlowReturn process(std::vector<BufferPtr> datagrams);
   void warn_of_strangers();
   void post_stats() EXCLUDES(mutex);

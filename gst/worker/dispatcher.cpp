@@ -120,6 +120,7 @@ void WorkerSet::read(std::size_t index) {
   for_each_lane(index, [&](std::size_t place, PoolSession&, Lane& lane) {
     if (lane.take_success()) {
       slots_[index].futile = 0;
+      slots_[index].proven = true;
     }
     if (lane.last_progress() != progress[place]) {
       lane.heard_from(clock_now());  // the observer may have taken its time

@@ -36,6 +36,42 @@ void forget(WorkerSet& set, PoolSession& session, std::uint32_t ssrc) REQUIRES(s
   }
 }
 
+// Finds the datagram's lane, which sends it when it is pumped.
+void accept(WorkerSet& set, PoolSession& s, const Arrival& arrival, Monotonic now)
+    REQUIRES(set.mutex) {
+  const ByteSpan datagram = arrival.datagram;
+  s.settings.now = std::max(s.settings.now, arrival.when);
+  // RTCP has its SSRC in front, RTP behind the timestamp.
+  const bool rtcp = datagram.size() > 1 && datagram[1] >= 200 && datagram[1] <= 207;
+  const std::size_t at = rtcp ? 4 : 8;
+  const std::uint32_t ssrc =
+      datagram.size() >= at + 4 ? load_be32(datagram.data() + at) : std::uint32_t{0};
+  if (set.failed()) {
+    ++s.skipped;
+    return;
+  }
+  if (!s.poison.empty()) {
+    const auto bad = s.poison.find(ssrc);
+    if (bad != s.poison.end() && bad->second.muted_until > now) {
+      ++s.skipped;
+      return;
+    }
+  }
+  std::optional<std::size_t> lane_index = where(s, ssrc);
+  if (!lane_index) {
+    lane_index = set.least_loaded(s);
+    if (rtcp) {
+      lane_index = ssrc * std::size_t{2654435761} % s.lanes.size();
+    } else {
+      set.claim(s, ssrc, *lane_index);
+      lane_index = where(s, ssrc).value_or(ssrc * std::size_t{2654435761} % s.lanes.size());
+    }
+  }
+  if (datagram.size() > max_datagram || !s.lanes[*lane_index]->push(datagram, ssrc, arrival.when)) {
+    ++s.ring_full;
+  }
+}
+
 }  // namespace
 
 std::string find_program() {
@@ -189,46 +225,24 @@ void Pool::set_times(Duration hold_time, Duration latency) {
 }
 
 void Pool::push(ByteSpan datagram, Time arrival) {
+  const Arrival one{datagram, arrival};
+  push(std::span(&one, 1));
+}
+
+void Pool::push(std::span<const Arrival> datagrams) {
   bool start = false;
   {
     Lock lock(set_->mutex);
     PoolSession& s = set_->session(place_);
-    s.settings.now = std::max(s.settings.now, arrival);
-    // RTCP has its SSRC in front, RTP behind the timestamp.
-    const bool rtcp = datagram.size() > 1 && datagram[1] >= 200 && datagram[1] <= 207;
-    const std::size_t at = rtcp ? 4 : 8;
-    const std::uint32_t ssrc =
-        datagram.size() >= at + 4 ? load_be32(datagram.data() + at) : std::uint32_t{0};
-    if (set_->failed()) {
-      ++s.skipped;
-      return;
+    const Monotonic now = clock_now();
+    for (const Arrival& arrival : datagrams) {
+      accept(*set_, s, arrival, now);
     }
-    if (!s.poison.empty()) {
-      const auto bad = s.poison.find(ssrc);
-      if (bad != s.poison.end() && bad->second.muted_until > clock_now()) {
-        ++s.skipped;
-        return;
-      }
+    for (const auto& lane : s.lanes) {
+      lane->pump(now);
+      start = start || (!lane->running() && !lane->idle());
     }
-    std::optional<std::size_t> lane_index = where(s, ssrc);
-    if (!lane_index) {
-      lane_index = set_->least_loaded(s);
-      if (rtcp) {
-        lane_index = ssrc * std::size_t{2654435761} % s.lanes.size();
-      } else {
-        set_->claim(s, ssrc, *lane_index);
-        lane_index = where(s, ssrc).value_or(ssrc * std::size_t{2654435761} % s.lanes.size());
-      }
-    }
-    Lane& lane = *s.lanes[*lane_index];
-    if (datagram.size() > max_datagram || !lane.push(datagram, ssrc, arrival)) {
-      ++s.ring_full;
-      return;
-    }
-    lane.pump(clock_now());
-    if (!lane.running()) {
-      start = set_->want();
-    }
+    start = start && !set_->failed() && set_->want();
   }
   if (start) {
     set_->ring();

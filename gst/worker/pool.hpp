@@ -5,6 +5,7 @@
 #include "worker/lane.hpp"
 
 #include <memory>
+#include <span>
 #include <string>
 
 namespace discord::worker {
@@ -22,6 +23,11 @@ struct PoolConfig {
   // Sessions of one name share workers, eight at most; the workers are as the first one asks.
   // Empty: workers of its own, which know no other session's keys.
   std::string name = {};
+};
+
+struct Arrival {
+  ByteSpan datagram;
+  Time when{};
 };
 
 struct WorkerEvent {
@@ -75,6 +81,8 @@ class Pool {
   void set_media_keys(dave::MediaKeysPtr keys, Time published, Time now);
   void set_times(Duration hold_time, Duration latency);
   void push(ByteSpan datagram, Time arrival);
+  // Several at once, oldest first: one lock, and each worker is woken once.
+  void push(std::span<const Arrival> datagrams);
   void advance(Time now);
   // Returns when everything that was pushed has left, or the pool has failed. Nobody pushes
   // meanwhile.

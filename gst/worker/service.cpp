@@ -1,5 +1,6 @@
 #include "worker/service.hpp"
 
+#include <openssl/crypto.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cstring>
@@ -42,6 +43,8 @@ Deadline deadline_of(std::int64_t ns) {
 }  // namespace
 
 void warm_up_libraries() {
+  // What /etc says about engines and providers is for programs that can open files.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, nullptr);
   for (std::size_t mode = 0; mode < transport::mode_count; ++mode) {
     transport::Cipher cipher(static_cast<transport::Mode>(mode), transport::Key());
     Bytes nothing(64, 0x80);

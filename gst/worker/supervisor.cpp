@@ -81,7 +81,10 @@ void WorkerSet::watch(Monotonic now) {
         attach(i, now);
       }
       any = any || slots_[i].worker;
+      waits = waits || (slots_[i].worker && !slots_[i].proven);
     }
+    // Not while somebody waits for another worker's first frame: two that start at once take twice
+    // as long, and this thread is held up meanwhile.
     spare_wanted = any && !waits;
     if (!any) {
       spare_.reset();
@@ -256,6 +259,7 @@ void WorkerSet::start(std::size_t index, Monotonic now) {
   }
   if (slot.worker) {
     slot.started = now;
+    slot.proven = false;
     attach(index, now);
     return;
   }

@@ -85,6 +85,7 @@ class WorkerSet {
   struct Slot {
     std::shared_ptr<WorkerProcess> worker;
     bool leaving = false;  // it has been told to
+    bool proven = false;   // it has finished something
     BackOff back_off;
     unsigned futile = 0;  // deaths without a datagram finished between
     Monotonic started{};
