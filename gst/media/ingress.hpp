@@ -253,11 +253,15 @@ template <class Handle> class Ingress {
         sink.speaking(speaker.ssrc, speaker.user_id, false, *stopped);
       }
     });
+    speakers_.detectors_told();
   }
   Deadline next_deadline() const {
     return earlier(earlier(waiting_.next_deadline(), held_.next_deadline()),
                    speakers_.next_deadline());
   }
+
+  // After a row's speaking was restored.
+  void detector_moved(const Speaker& speaker) noexcept { speakers_.detector_moved(speaker); }
 
   void set_hold_time(Duration hold_time) {
     held_.set_hold_time(hold_time);
@@ -523,6 +527,7 @@ template <class Handle> class Ingress {
     ++(packet.silence ? speaker.ledger.silence : speaker.ledger.played);
     const SpeakingChange change =
         speaker.speaking.packet(packet.sequence, packet.silence, packet.arrival);
+    speakers_.detector_moved(speaker);
     if (change.stopped) {
       sink.speaking(speaker.ssrc, speaker.user_id, false, *change.stopped);
     }

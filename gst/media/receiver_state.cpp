@@ -84,6 +84,7 @@ bool Receiver::restore(std::uint32_t ssrc, const SpeakerCheckpoint& from,
   }
   speaker->history.restore(history);
   speaker->speaking.restore(from.speaking);
+  ingress_.detector_moved(*speaker);
   speaker->jitter.restore(from.jitter);
   speaker->last_packet = time_from_ns(from.last_packet);
   if (from.audio_level != 255) {

@@ -152,7 +152,7 @@ std::vector<std::uint32_t> SpeakerTable::ssrcs() const {
   return out;
 }
 
-Deadline SpeakerTable::next_deadline() const noexcept {
+Deadline SpeakerTable::soonest() const noexcept {
   Deadline first;
   for (const auto& [ssrc, speaker] : rows_) {
     first = earlier(first, speaker->speaking.next_deadline());

@@ -103,7 +103,15 @@ class SpeakerTable {
     }
   }
 
-  Deadline next_deadline() const noexcept;
+  // When speaking may end next. Among many it may be earlier than that: every packet moves its own
+  // sender's, and looking at all for each packet is what a large call would spend its time on.
+  Deadline next_deadline() const noexcept { return rows_.size() <= few ? soonest() : no_sooner_; }
+  // A row's detector has been given a packet, or a state.
+  void detector_moved(const Speaker& speaker) noexcept {
+    no_sooner_ = earlier(no_sooner_, speaker.speaking.next_deadline());
+  }
+  // All detectors have been told the time.
+  void detectors_told() noexcept { no_sooner_ = soonest(); }
   // What belongs to no SSRC: not authentic, not audio, no room.
   Ledger& nobody() noexcept { return nobody_; }
   const Ledger& nobody() const noexcept { return nobody_; }
@@ -112,6 +120,9 @@ class SpeakerTable {
   std::vector<SpeakerStats> stats() const;
 
  private:
+  static constexpr std::size_t few = 32;
+  Deadline soonest() const noexcept;
+
   std::size_t max_speakers_;
   std::unordered_map<std::uint32_t, std::unique_ptr<Speaker>> rows_;
   std::unordered_map<std::uint32_t, std::uint64_t> users_;
@@ -119,6 +130,7 @@ class SpeakerTable {
   Ledger departed_before_;  // of those that no longer fit into `departed_`
   std::uint64_t added_ = 0;
   Ledger nobody_;
+  Deadline no_sooner_;  // no detector has a deadline before this
 };
 
 }  // namespace discord::media

@@ -35,7 +35,13 @@ class FakeDisk final : public Disk {
         return -1;
       }
     }
-    return Disk::write(fd, data, size, at);
+    struct stat before;
+    fstat(fd, &before);
+    const ssize_t n = Disk::write(fd, data, size, at);
+    Lock lock(mutex_);
+    (at >= before.st_size ? appended_ : again_) +=
+        static_cast<std::uint64_t>(std::max(n, ssize_t{0}));
+    return n;
   }
   std::uint64_t free_bytes(int folder) const override {
     Lock lock(mutex_);
@@ -56,6 +62,12 @@ class FakeDisk final : public Disk {
     full_ = on;
   }
 
+  // Bytes that were put behind the end of a file, and over what was there.
+  std::pair<std::uint64_t, std::uint64_t> written() const {
+    Lock lock(mutex_);
+    return {appended_, again_};
+  }
+
  private:
   mutable Mutex mutex_;
   std::condition_variable changed_;
@@ -63,6 +75,8 @@ class FakeDisk final : public Disk {
   bool waiting_ = false;
   bool full_ = false;
   bool half_ = false;
+  std::uint64_t appended_ = 0;
+  std::uint64_t again_ = 0;
 };
 
 class RecordDisk : public RecorderTest {
@@ -124,6 +138,31 @@ TEST_F(RecordDisk, AStallOfTwoSecondsCostsNothing) {
     guint64 duration = 0;
     gst_structure_get_uint64(gst_message_get_structure(m.get()), "duration", &duration);
     EXPECT_EQ(duration, 3 * GST_SECOND);
+  }
+}
+
+// What comes from the encoder is put at the end and left alone; only sizes in front are refreshed.
+TEST_F(RecordDisk, EveryByteOfSoundIsWrittenOnce) {
+  for (const char* format : {"wav", "flac", "mp3", "ogg"}) {
+    SCOPED_TRACE(format);
+    Feeder feeder;
+    const auto disk = std::make_shared<FakeDisk>();
+    GstElement* e = make_recorder();
+    g_object_set(e, "location", where_.c_str(), "flat", TRUE, nullptr);
+    gst_util_set_object_arg(G_OBJECT(e), "format", format);
+    set_record_disk(GST_DISCORD_RECORD_SINK(e), disk, record::default_riff_limit);
+    ASSERT_TRUE(feeder.start(e));
+    Tone tone(440);
+    for (unsigned i = 0; i < 500; i++) {
+      feeder.push(100, 7, i * frame, tone.next());
+    }
+    feeder.eos();
+    const MessagePtr m =
+        feeder.message(static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+    ASSERT_TRUE(m && GST_MESSAGE_TYPE(m.get()) == GST_MESSAGE_EOS);
+    const auto [appended, again] = disk->written();
+    EXPECT_EQ(appended, fs::file_size(file("7." + std::string(format))));
+    EXPECT_LT(again, appended * 3 / 10) << "only what changes in front";
   }
 }
 

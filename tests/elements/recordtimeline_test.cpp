@@ -154,6 +154,9 @@ class FileCheck {
         best = lag;
       }
     }
+    if (most < 0.7) {
+      elsewhere(begin, expected);
+    }
     found_.worst = std::max(found_.worst, std::abs(best));
     found_.least_correlation = std::min(found_.least_correlation, most);
     found_.different +=
@@ -172,6 +175,25 @@ class FileCheck {
   std::int64_t length() { return heard_.length(); }
 
  private:
+  // Where a piece is that is not where it should be, for whoever must find out why.
+  void elsewhere(std::int64_t begin, const std::vector<std::int16_t>& expected) {
+    constexpr std::int64_t far = 5760;
+    const auto window =
+        heard_.window(begin - far, static_cast<std::int64_t>(expected.size()) + 2 * far);
+    std::int64_t best = 0;
+    double most = -2;
+    for (std::int64_t lag = -far; lag <= far; lag++) {
+      const double c = correlation(expected, window.data() + far + lag);
+      if (c > most) {
+        most = c;
+        best = lag;
+      }
+    }
+    std::printf("  %s: a piece of %zu samples at %lld is at %+lld, correlation %.4f\n",
+                name_.c_str(), expected.size(), static_cast<long long>(begin),
+                static_cast<long long>(best), most);
+  }
+
   std::string name_;
   Heard heard_;
   bool exact_;
