@@ -608,7 +608,7 @@ TEST(VoiceBinToken, IsMissed) {
             "type gst.discord.BotToken.");
   const auto player = from_uri("discord://11/12");
   Pipeline by_uri(alone("fakesink "));
-  gst_bin_add(GST_BIN(by_uri.element()), GST_ELEMENT(gst_object_ref(player.get())));
+  gst_bin_add(GST_BIN(by_uri.element()), player.get());
   EXPECT_EQ(by_uri.set(GST_STATE_READY), GST_STATE_CHANGE_FAILURE);
   EXPECT_NE(by_uri.error().find("/gst-discord/bot-token"), std::string::npos);
 }
