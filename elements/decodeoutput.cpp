@@ -3,6 +3,7 @@
 
 #include "discord/gstdiscordspeakermeta.h"
 #include "elements/lostevents.hpp"
+#include "elements/speakingnews.hpp"
 #include "rtp/header.hpp"
 
 #include <algorithm>
@@ -217,12 +218,9 @@ void DecodeOutput::frame(const media::DecodedFrame& frame) {
 }
 
 void DecodeOutput::speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) {
-  append(MessagePtr(gst_message_new_element(
-      GST_OBJECT_CAST(element_),
-      gst_structure_new("discord-speaking", "ssrc", G_TYPE_UINT, ssrc, "user-id", G_TYPE_UINT64,
-                        static_cast<guint64>(user_id), "speaking", G_TYPE_BOOLEAN,
-                        gboolean{speaking}, "running-time", GST_TYPE_CLOCK_TIME,
-                        static_cast<GstClockTime>(to_ns(when)), nullptr))));
+  const SpeakingNews news{ssrc, user_id, speaking, when};
+  append(speaking_message(element_, news));
+  append(speaking_event(news));
 }
 
 void DecodeOutput::rtcp(ByteSpan compound, Time arrival) {

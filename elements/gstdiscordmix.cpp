@@ -23,6 +23,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 GST_DEBUG_CATEGORY_STATIC(discordmix_debug);
 #define GST_CAT_DEFAULT discordmix_debug
@@ -224,6 +225,21 @@ gboolean silence_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   return gst_pad_query_default(pad, parent, query);
 }
 
+// What comes out is one stream: the speakers inside are nothing to select from.
+void handle_message(GstBin* bin, GstMessage* message) {
+  if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_STREAM_COLLECTION) {
+    gst_message_unref(message);
+  } else {
+    GST_BIN_CLASS(gst_discord_mix_parent_class)->handle_message(bin, message);
+  }
+}
+
+GstPadProbeReturn on_mixed_event(GstPad*, GstPadProbeInfo* info, gpointer) {
+  return GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_STREAM_COLLECTION
+             ? GST_PAD_PROBE_DROP
+             : GST_PAD_PROBE_OK;
+}
+
 // --- element ---
 
 GstStateChangeReturn change_state(GstElement* element, GstStateChange transition) {
@@ -316,6 +332,7 @@ static void gst_discord_mix_class_init(GstDiscordMixClass* klass) {
   object_class->dispose = dispose;
   object_class->finalize = finalize;
   element_class->change_state = change_state;
+  GST_BIN_CLASS(klass)->handle_message = handle_message;
 
   g_object_class_install_property(
       object_class, PROP_LATENCY,
@@ -343,8 +360,11 @@ static void gst_discord_mix_init(GstDiscordMix* self) {
   gst_segment_init(&p.segment, GST_FORMAT_UNDEFINED);
   p.demux = GST_ELEMENT(g_object_new(GST_TYPE_DISCORD_SSRC_DEMUX, "name", "demux", nullptr));
   gst_discord_ssrc_demux_set_embedded(GST_DISCORD_SSRC_DEMUX(p.demux), TRUE);
-  g_signal_connect(p.demux, "pad-added", G_CALLBACK(on_pad_added), self);
-  g_signal_connect(p.demux, "pad-removed", G_CALLBACK(on_pad_removed), self);
+  // It loses its pads when it is disposed of, which a message on some bus may put off.
+  for (const auto& [signal, handler] : {std::pair("pad-added", G_CALLBACK(on_pad_added)),
+                                        std::pair("pad-removed", G_CALLBACK(on_pad_removed))}) {
+    g_signal_connect_object(p.demux, signal, handler, self, static_cast<GConnectFlags>(0));
+  }
   gst_bin_add(GST_BIN(self), p.demux);
   const ObjectPtr<GstPad> in(gst_element_get_static_pad(p.demux, "sink"));
   gst_pad_add_probe(in.get(),
@@ -371,6 +391,9 @@ static void gst_discord_mix_init(GstDiscordMix* self) {
   g_object_set(filter, "caps", caps.get(), nullptr);
   gst_bin_add_many(GST_BIN(self), p.mixer, filter, nullptr);
   gst_element_link(p.mixer, filter);
+  const ObjectPtr<GstPad> mixed(gst_element_get_static_pad(p.mixer, "src"));
+  gst_pad_add_probe(mixed.get(), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_mixed_event, nullptr,
+                    nullptr);
   const ObjectPtr<GstPad> out(gst_element_get_static_pad(filter, "src"));
   gst_element_add_pad(GST_ELEMENT(self),
                       gst_ghost_pad_new_from_template("src", out.get(), src.get()));

@@ -201,6 +201,10 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
         p.pads.lost(std::move(owned));
         return TRUE;
       }
+      if (gst_event_has_name(event, "discord-speaking")) {
+        p.pads.speaking(event);
+        return TRUE;
+      }
       if (gst_event_has_name(event, "discord-user-info")) {
         p.pads.user_info(event);
       }

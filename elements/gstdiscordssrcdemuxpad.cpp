@@ -6,13 +6,14 @@ struct _GstDiscordSsrcDemuxPad {
   guint32 ssrc;
   guint64 user_id;
   gchar* display_name;
+  gboolean speaking;
 };
 
 G_DEFINE_FINAL_TYPE(GstDiscordSsrcDemuxPad, gst_discord_ssrc_demux_pad, GST_TYPE_PAD)
 
 namespace {
 
-enum { PROP_SSRC = 1, PROP_USER_ID, PROP_DISPLAY_NAME, N_PROPS };
+enum { PROP_SSRC = 1, PROP_USER_ID, PROP_DISPLAY_NAME, PROP_SPEAKING, N_PROPS };
 GParamSpec* props[N_PROPS];
 
 void pad_get_property(GObject* object, guint id, GValue* value, GParamSpec* pspec) {
@@ -27,6 +28,9 @@ void pad_get_property(GObject* object, guint id, GValue* value, GParamSpec* pspe
       break;
     case PROP_DISPLAY_NAME:
       g_value_set_string(value, self->display_name);
+      break;
+    case PROP_SPEAKING:
+      g_value_set_boolean(value, self->speaking);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
@@ -54,6 +58,8 @@ static void gst_discord_ssrc_demux_pad_class_init(GstDiscordSsrcDemuxPadClass* k
                           G_MAXUINT64, 0, flags);
   props[PROP_DISPLAY_NAME] = g_param_spec_string(
       "display-name", "Display name", "Name of the speaker, NULL while not known", nullptr, flags);
+  props[PROP_SPEAKING] = g_param_spec_boolean(
+      "speaking", "Speaking", "Whether a talk spurt of this speaker is going on", FALSE, flags);
   g_object_class_install_properties(object_class, N_PROPS, props);
 }
 
@@ -82,6 +88,16 @@ gboolean gst_discord_ssrc_demux_pad_identify(GstDiscordSsrcDemuxPad* self, guint
     g_object_notify_by_pspec(G_OBJECT(self), props[PROP_DISPLAY_NAME]);
   }
   return new_ssrc || new_user || new_name;
+}
+
+void gst_discord_ssrc_demux_pad_set_speaking(GstDiscordSsrcDemuxPad* self, gboolean speaking) {
+  GST_OBJECT_LOCK(self);
+  const bool changed = self->speaking != speaking;
+  self->speaking = speaking;
+  GST_OBJECT_UNLOCK(self);
+  if (changed) {
+    g_object_notify_by_pspec(G_OBJECT(self), props[PROP_SPEAKING]);
+  }
 }
 
 gchar* gst_discord_ssrc_demux_pad_dup_name(GstDiscordSsrcDemuxPad* self) {

@@ -3,6 +3,7 @@
 
 #include "discord/gstdiscordspeakermeta.h"
 #include "elements/ledgerstats.hpp"
+#include "elements/speakingnews.hpp"
 #include "net/control_thread.hpp"
 #include "rtp/header.hpp"
 
@@ -86,12 +87,9 @@ class PacketGate::Sink {
   }
 
   void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) {
-    out_.rtp.add(MessagePtr(gst_message_new_element(
-        GST_OBJECT_CAST(element_),
-        gst_structure_new("discord-speaking", "ssrc", G_TYPE_UINT, ssrc, "user-id", G_TYPE_UINT64,
-                          static_cast<guint64>(user_id), "speaking", G_TYPE_BOOLEAN,
-                          gboolean{speaking}, "running-time", GST_TYPE_CLOCK_TIME,
-                          static_cast<GstClockTime>(to_ns(when)), nullptr))));
+    const SpeakingNews news{ssrc, user_id, speaking, when};
+    out_.rtp.add(speaking_message(element_, news));
+    out_.rtp.add(speaking_event(news));
   }
 
  private:

@@ -8,6 +8,7 @@
 #include "elements/gstdiscordreorder.h"
 #include "elements/gstdiscordssrcdemux.h"
 #include "elements/gstdiscordutterances.h"
+#include "elements/gstdiscordvoicebin.h"
 #include "elements/gstdiscordvoicesrc.h"
 #include "elements/gstdiscordworkerdec.h"
 
@@ -16,6 +17,7 @@
 static gboolean plugin_init(GstPlugin* plugin) {
   gboolean any = FALSE;
   any |= GST_ELEMENT_REGISTER(discordvoicesrc, plugin);
+  any |= GST_ELEMENT_REGISTER(discordvoicebin, plugin);
   any |= GST_ELEMENT_REGISTER(discorddecrypt, plugin);
   any |= GST_ELEMENT_REGISTER(discordreorder, plugin);
   any |= GST_ELEMENT_REGISTER(discordssrcdemux, plugin);

@@ -7,6 +7,7 @@
 #include "media/opus_packet.hpp"
 
 #include <gst/rtp/gstrtpbuffer.h>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -127,7 +128,8 @@ CapsPtr SpeakerPads::out_caps() const {
   return caps;
 }
 
-void SpeakerPads::post_collection() const {
+// To the application, and along each stream to whoever selects streams downstream.
+void SpeakerPads::tell_collection() {
   GstStreamCollection* collection =
       gst_stream_collection_new(parent_stream_id_.empty() ? nullptr : parent_stream_id_.c_str());
   for (const auto& s : speakers_.all()) {
@@ -135,7 +137,9 @@ void SpeakerPads::post_collection() const {
   }
   gst_element_post_message(element_,
                            gst_message_new_stream_collection(GST_OBJECT(element_), collection));
+  const EventPtr event(gst_event_new_stream_collection(collection));
   gst_object_unref(collection);
+  push_to_all(event.get());
 }
 
 std::string SpeakerPads::free_pad_name(guint32 ssrc) const {
@@ -181,8 +185,9 @@ SpeakerPads::Speaker* SpeakerPads::add(GroupBy by, guint32 ssrc, guint64 user_id
   Speaker* s = speakers_.add(std::move(made));
   count([&](Stats& st) { st.speakers = static_cast<guint>(speakers_.size()); });
   GST_DEBUG_OBJECT(element_, "new speaker %s, user %" G_GUINT64_FORMAT, name.c_str(), user_id);
+  gst_discord_ssrc_demux_pad_set_speaking(s->own_pad(), speaks(ssrc, user_id));
   gst_element_add_pad(element_, pad);
-  post_collection();
+  tell_collection();
   return s;
 }
 
@@ -212,6 +217,7 @@ void SpeakerPads::clear() {
   }
   caps_.reset();
   names_.clear();
+  speaking_.clear();
   parent_stream_id_.clear();
 }
 
@@ -284,7 +290,7 @@ void SpeakerPads::fill_gaps(GstClockTime limit) {
     remove(s, true);
   }
   if (!gone.empty()) {
-    post_collection();
+    tell_collection();
   }
 }
 
@@ -510,6 +516,36 @@ void SpeakerPads::user_info(const GstEvent* event) {
   if (s != nullptr &&
       gst_discord_ssrc_demux_pad_identify(s->own_pad(), s->ssrc, s->user_id, name)) {
     s->push_tags();
+  }
+}
+
+// A user may come back with a new SSRC before the spurt of the old one is over.
+bool SpeakerPads::speaks(std::uint32_t ssrc, std::uint64_t user_id) const {
+  if (user_id == 0 || settings().group_by == GroupBy::Ssrc) {
+    return speaking_.contains(ssrc);
+  }
+  return std::any_of(speaking_.begin(), speaking_.end(),
+                     [&](const auto& spurt) { return spurt.second == user_id; });
+}
+
+void SpeakerPads::speaking(const GstEvent* event) {
+  const GstStructure* st = gst_event_get_structure(const_cast<GstEvent*>(event));
+  guint ssrc = 0;
+  guint64 user_id = 0;
+  gboolean begins = FALSE;
+  if (!gst_structure_get_uint(st, "ssrc", &ssrc) ||
+      !gst_structure_get_uint64(st, "user-id", &user_id) ||
+      !gst_structure_get_boolean(st, "speaking", &begins)) {
+    return;
+  }
+  if (begins == FALSE) {
+    speaking_.erase(ssrc);
+  } else if (speaking_.size() < max_names) {
+    speaking_[ssrc] = user_id;
+  }
+  Speaker* s = speakers_.find(settings().group_by, ssrc, user_id);
+  if (s != nullptr) {
+    gst_discord_ssrc_demux_pad_set_speaking(s->own_pad(), speaks(ssrc, s->user_id));
   }
 }
 

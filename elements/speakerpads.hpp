@@ -72,6 +72,9 @@ class SpeakerPads {
   // `discord-user-info` (user-id: guint64, display-name: string): how a name reaches the pads, also
   // that of somebody who has no pad yet.
   void user_info(const GstEvent* event);
+  // `discord-speaking` (ssrc, user-id, speaking): also of somebody whose first packet is on its
+  // way.
+  void speaking(const GstEvent* event);
   // A gap of the whole stream: time passes for everybody.
   void time_passed(GstClockTime from, GstClockTime duration);
   // Brings every track to the same end, then the event to every pad.
@@ -94,6 +97,7 @@ class SpeakerPads {
   struct Speaker;
   struct Identity;
 
+  bool speaks(std::uint32_t ssrc, std::uint64_t user_id) const;
   const gchar* name_of(std::uint64_t user_id) const;  // null while unknown
   std::optional<Identity> identify(GstBuffer* buffer) const;
   Speaker* speaker_of(GstBuffer* buffer);
@@ -102,7 +106,7 @@ class SpeakerPads {
   std::string free_pad_name(guint32 ssrc) const;
   GstEvent* stream_start_event(const Speaker& s) const;
   CapsPtr out_caps() const;
-  void post_collection() const;
+  void tell_collection();
   void advance(Speaker& s, GstClockTime end);
   void note_flow(Speaker& s, GstFlowReturn flow);
   void push_gap(Speaker& s, GstClockTime from, GstClockTime until);
@@ -125,6 +129,7 @@ class SpeakerPads {
   GstClockTime last_limit_ = GST_CLOCK_TIME_NONE;  // furthest GAP limit so far
   bool warned_too_many_ = false;
   std::map<std::uint64_t, std::string> names_;
+  std::map<std::uint32_t, std::uint64_t> speaking_;  // SSRC and user of each talk spurt
   std::atomic<bool> embedded_ = false;
 
   mutable Mutex mutex_;

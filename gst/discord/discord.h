@@ -5,6 +5,7 @@
 #pragma once
 
 #include <gst/discord/discord-prelude.h>
+#include <gst/discord/gstdiscordbottoken.h>
 #include <gst/discord/gstdiscordmessages.h>
 #include <gst/discord/gstdiscordsession.h>
 #include <gst/discord/gstdiscordspeakermeta.h>

@@ -1,5 +1,7 @@
 /* Each header for itself, in C and in C++, without a warning. */
-#ifdef ONLY_MESSAGES
+#ifdef ONLY_BOTTOKEN
+#include <gst/discord/gstdiscordbottoken.h>
+#elif defined(ONLY_MESSAGES)
 #include <gst/discord/gstdiscordmessages.h>
 #elif defined(ONLY_SESSION)
 #include <gst/discord/gstdiscordsession.h>
@@ -12,7 +14,8 @@
 #endif
 
 int main(void) {
-#if !defined(ONLY_MESSAGES) && !defined(ONLY_SESSION) && !defined(ONLY_META) && !defined(ONLY_TAGS)
+#if !defined(ONLY_BOTTOKEN) && !defined(ONLY_MESSAGES) && !defined(ONLY_SESSION) && \
+    !defined(ONLY_META) && !defined(ONLY_TAGS)
   GstBuffer* buffer;
   GstDiscordSpeakerMeta* meta;
   int good;

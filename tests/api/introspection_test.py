@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The library as Python sees it through its typelib."""
+import base64
 import sys
 import unittest
 
@@ -57,6 +58,17 @@ class Introspection(unittest.TestCase):
         self.assertEqual(session.list_properties() if hasattr(session, "list_properties") else [],
                          [], "it gives nothing away")
         self.assertEqual(GstDiscord.SESSION_CONTEXT_TYPE, "gst.discord.Session")
+
+    def test_a_context_carries_a_bot_token_and_does_not_show_it(self):
+        context = GstDiscord.bot_token_context_new("canary")
+        self.assertEqual(context.get_context_type(), GstDiscord.BOT_TOKEN_CONTEXT_TYPE)
+        self.assertTrue(context.is_persistent())
+        self.assertTrue(context.get_structure().has_field("bot-token"))
+        shown = context.get_structure().to_string()
+        self.assertNotIn("canary", shown)
+        self.assertNotIn(base64.b64encode(b"canary").decode(), shown)
+        context = GstDiscord.bot_token_context_new_from_file("/a/b")
+        self.assertEqual(context.get_structure().get_string("bot-token-file"), "/a/b")
 
 
 if __name__ == "__main__":

@@ -19,16 +19,8 @@ std::string bot(Call& call, std::uint64_t in = channel, const std::string& more 
          " channel-id=" + std::to_string(in) + " " + more + " ";
 }
 
-// A token of its own for each test, so that no session of another one is resumed. Who comes back
-// from a move begins with the next spurt, so they are short and many.
 loopback::Options options(bool once = false) {
-  static int number = 0;
-  loopback::Options o = call_options(once ? 0.4 : 0.2);
-  for (loopback::TalkerOptions& t : o.calls.front().talkers) {
-    t.speaker.repeat = once ? Duration{0} : Duration(250ms);
-  }
-  o.main.bot_token = "token-" + std::to_string(++number) + "-" + std::to_string(getpid());
-  return o;
+  return bot_options(once);
 }
 
 // The error of a bot that cannot join, which must come soon.

@@ -5,6 +5,7 @@
 #include "rig.hpp"
 #include "server.hpp"
 
+#include <unistd.h>
 #include <cmath>
 
 namespace discord::test {
@@ -39,6 +40,18 @@ inline loopback::Options call_options(double seconds = 0.4) {
   call.lead = std::chrono::milliseconds(20);
   call.talkers = {talker(101, 2001, seconds), talker(102, 2002, seconds, 500)};
   o.calls.push_back(std::move(call));
+  return o;
+}
+
+// A token of its own for each test, so that no session of another one is resumed. Who comes back
+// from a move begins with the next spurt, so they are short and many.
+inline loopback::Options bot_options(bool once = false) {
+  static int number = 0;
+  loopback::Options o = call_options(once ? 0.4 : 0.2);
+  for (loopback::TalkerOptions& t : o.calls.front().talkers) {
+    t.speaker.repeat = once ? Duration{0} : Duration(std::chrono::milliseconds(250));
+  }
+  o.main.bot_token = "token-" + std::to_string(++number) + "-" + std::to_string(getpid());
   return o;
 }
 

@@ -11,7 +11,8 @@ using namespace discord::test;
 
 namespace {
 
-const std::vector<std::string> documented = {"discordvoicesrc", "discorddecrypt", "discordreorder"};
+const std::vector<std::string> documented = {"discordvoicesrc", "discorddecrypt", "discordreorder",
+                                             "discordvoicebin"};
 
 std::string page(const std::string& element) {
   const char* folder = g_getenv("DISCORD_DOCS");
@@ -60,8 +61,8 @@ std::set<std::string> properties_in(const std::string& text) {
   for (std::sregex_iterator it(part.begin(), part.end(), line), end; it != end; ++it) {
     names.insert((*it)[1]);
   }
-  for (const char* inherited :
-       {"name", "parent", "blocksize", "num-buffers", "typefind", "do-timestamp"}) {
+  for (const char* inherited : {"name", "parent", "blocksize", "num-buffers", "typefind",
+                                "do-timestamp", "async-handling", "message-forward"}) {
     names.erase(inherited);
   }
   return names;
@@ -149,8 +150,7 @@ TEST(Docs, TheLinesCanBePasted) {
           {"$GUILD_ID", std::to_string(c.guild_id)},
           {"$CHANNEL_ID", std::to_string(c.channel_id)},
           // A bot's line connects to Discord.
-          {"bot-token-file=token",
-           "bot-token-file=bot gateway-url=ws://" + call.server.endpoint()},
+          {"bot-token-file=token", "bot-token-file=bot gateway-url=ws://" + call.server.endpoint()},
           // Sound cards are not for tests.
           {"autoaudiosink", "fakesink sync=false"}};
       for (const auto& [name, value] : values) {
@@ -158,7 +158,7 @@ TEST(Docs, TheLinesCanBePasted) {
           line.replace(at, name.size(), value);
         }
       }
-      const bool live = line.find("discordvoicesrc") != std::string::npos;
+      const bool live = line.find("discordvoice") != std::string::npos;
       if (!live) {
         Sealer sealer(Mode::aead_xchacha20_poly1305_rtpsize);
         dir.write("call.pcap", pcap_of(sealer));

@@ -77,18 +77,6 @@ class Mix {
   GstHarness* harness_;
 };
 
-// How much of a tone there is between two samples.
-double amount(const std::vector<std::int16_t>& pcm, double hz, std::size_t from, std::size_t to) {
-  double re = 0;
-  double im = 0;
-  for (std::size_t i = from; i < to; ++i) {
-    const double angle = 2 * G_PI * hz * static_cast<double>(i) / 48000;
-    re += pcm[i] * std::cos(angle);
-    im += pcm[i] * std::sin(angle);
-  }
-  return 2 * std::hypot(re, im) / static_cast<double>(to - from);
-}
-
 }  // namespace
 
 TEST(Mix, TwoTonesAreBothInTheSum) {
@@ -218,4 +206,15 @@ TEST(Mix, FlushInTheMiddleStartsAgain) {
     ended = GST_EVENT_TYPE(event.get()) == GST_EVENT_EOS;
   }
   gst_harness_teardown(h);
+}
+
+// A message on a bus keeps what posted it alive.
+TEST(Mix, WhatIsInsideMayLiveLonger) {
+  GstElement* mix = gst_element_factory_make("discordmix", nullptr);
+  const GLogLevelFlags before = g_log_set_always_fatal(
+      static_cast<GLogLevelFlags>(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING));
+  ObjectPtr<GstElement> demux(gst_bin_get_by_name(GST_BIN(mix), "demux"));
+  gst_object_unref(gst_object_ref_sink(mix));
+  demux.reset();
+  g_log_set_always_fatal(before);
 }

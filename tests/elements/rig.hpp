@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <gst/check/gstharness.h>
 #include <gtest/gtest.h>
+#include <cmath>
 #include <fstream>
 #include <functional>
 #include <string>
@@ -262,6 +263,19 @@ class Pipeline {
   ObjectPtr<GstElement> element_;
   ObjectPtr<GstBus> bus_;
 };
+
+// How much of a tone there is between two samples.
+inline double amount(const std::vector<std::int16_t>& pcm, double hz, std::size_t from,
+                     std::size_t to) {
+  double re = 0;
+  double im = 0;
+  for (std::size_t i = from; i < to; ++i) {
+    const double angle = 2 * G_PI * hz * static_cast<double>(i) / 48000;
+    re += pcm[i] * std::cos(angle);
+    im += pcm[i] * std::sin(angle);
+  }
+  return 2 * std::hypot(re, im) / static_cast<double>(to - from);
+}
 
 inline int threads_of_process() {
   int count = 0;

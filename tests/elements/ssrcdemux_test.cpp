@@ -260,6 +260,49 @@ TEST_F(SsrcDemux, ANameReachesPadAndTag) {
   EXPECT_EQ(at("src_100").title, "Anna");
 }
 
+// A talk spurt may be announced before the first packet has made a pad, and a user may come back
+// with another SSRC before the spurt of the old one is over.
+TEST_F(SsrcDemux, SpeakingFollowsTheTalkSpurtsOfTheUser) {
+  ASSERT_TRUE(feeder_.start(demux_));
+  const auto say = [&](guint ssrc, guint64 user, bool speaking) {
+    gst_pad_push_event(
+        feeder_.pad.get(),
+        gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
+                             gst_structure_new("discord-speaking", "ssrc", G_TYPE_UINT, ssrc,
+                                               "user-id", G_TYPE_UINT64, user, "speaking",
+                                               G_TYPE_BOOLEAN, gboolean{speaking}, nullptr)));
+  };
+  const auto speaks = [&](const char* pad) { return property<gboolean>(pad, "speaking") != FALSE; };
+  say(100, 7, true);
+  feeder_.push(100, 7, 0);
+  feeder_.push(200, 9, 0);
+  EXPECT_TRUE(speaks("src_100"));
+  EXPECT_FALSE(speaks("src_200"));
+  say(101, 7, true);
+  say(100, 7, false);
+  EXPECT_TRUE(speaks("src_100"));
+  say(101, 7, false);
+  EXPECT_FALSE(speaks("src_100"));
+  say(200, 9, true);
+  EXPECT_TRUE(speaks("src_200"));
+  EXPECT_FALSE(speaks("src_100"));
+}
+
+TEST_F(SsrcDemux, EachPadIsToldTheStreamsThereAre) {
+  ASSERT_TRUE(feeder_.start(demux_));
+  feeder_.push(100, 7, 0);
+  feeder_.push(200, 9, 0);
+  for (const char* name : {"src_100", "src_200"}) {
+    const EventPtr event(
+        gst_pad_get_sticky_event(at(name).from.get(), GST_EVENT_STREAM_COLLECTION, 0));
+    ASSERT_TRUE(event) << name;
+    GstStreamCollection* raw = nullptr;
+    gst_event_parse_stream_collection(event.get(), &raw);
+    const ObjectPtr<GstStreamCollection> collection(raw);
+    EXPECT_EQ(gst_stream_collection_get_size(raw), 2u);
+  }
+}
+
 TEST_F(SsrcDemux, LostPacketsGoToTheirSpeaker) {
   ASSERT_TRUE(feeder_.start(demux_));
   feeder_.push(100, 7, 0);

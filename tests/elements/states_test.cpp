@@ -21,7 +21,7 @@ std::vector<std::string> elements_of_plugin() {
 
 // Values with which the element can start; whoever adds an element adds a line if it needs any.
 void make_valid(GstElement* element, const std::string& name, Call& call, const TempDir& dir) {
-  if (name == "discordvoicesrc") {
+  if (name == "discordvoicesrc" || name == "discordvoicebin") {
     const loopback::Credentials c = call.server.add_client();
     g_object_set(element, "endpoint", ("ws://" + call.server.endpoint()).c_str(), "session-id",
                  c.session_id.c_str(), "token", c.token.c_str(), "user-id", guint64{c.user_id},
