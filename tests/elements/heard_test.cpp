@@ -179,7 +179,9 @@ TEST_P(Chain, PacketsThatDoNotOpenAreToldAndThatTheyDoAgain) {
 }
 
 TEST_P(Chain, SpeechWithoutUdpIsToldAndThatItComesAgain) {
-  loopback::Options o = of_one(60);
+  loopback::Options o = of_one(0.2);
+  // Who comes back begins with the next spurt.
+  o.calls.front().talkers[0].speaker.repeat = 250ms;
   Watched w(GetParam(), std::move(o));
   EXPECT_NE(w.finds("hearing"), "");
   w.command({{"do", "network"}, {"loss", 100}});
