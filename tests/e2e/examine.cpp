@@ -253,6 +253,9 @@ class Examination {
     used.insert(file.path);
     const Track track = read_track(file.path);
     check_length(truth, file, track);
+    if (!bounds_.places) {
+      return;
+    }
     std::int64_t measured_end = 0;
     std::int64_t timeline_end = 0;
     for (std::size_t i = 0; i < spurts.size(); i++) {

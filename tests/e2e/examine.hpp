@@ -48,6 +48,9 @@ struct Verdict {
 struct Bounds {
   double correlation = 0.95;
   std::int64_t lag = 960;
+  // Where the spurts are depends on when their packets came, which takes a machine that keeps up.
+  // Without it the packets and the files are held against each other, not the sound.
+  bool places = true;
   bool lossy = false;  // MP3: an encoder's delay, the same everywhere, is taken out first
 };
 

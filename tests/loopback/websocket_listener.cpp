@@ -185,8 +185,9 @@ void WebSocketListener::on_http(SoupServer*, SoupServerMessage* message, const c
     soup_server_message_set_response(message, "application/json", SOUP_MEMORY_COPY, text.data(),
                                      text.size());
   } else {
-    // Without a length the connection would have to end with the answer.
-    soup_message_headers_set_content_length(soup_server_message_get_response_headers(message), 0);
+    // libsoup ends the connection with an answer that has no body, and does not say so.
+    soup_message_headers_replace(soup_server_message_get_response_headers(message), "Connection",
+                                 "close");
   }
 }
 

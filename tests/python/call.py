@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A bot in discord.py's own client, logged in to a Front, with a discord-loopback for voice."""
+"""A bot in discord.py's own client, logged in to a discord-loopback."""
 import asyncio
 import os
 import unittest
@@ -8,7 +8,7 @@ import discord
 import yarl
 
 import gst_discord as listening
-from front import Front
+from discord_side import Discord
 from loopback import Loopback
 
 
@@ -56,21 +56,19 @@ class Call(unittest.IsolatedAsyncioTestCase):
             None, lambda: Loopback(os.environ["DISCORD_LOOPBACK"], *self.OPTIONS))
         self.addCleanup(loopback.__exit__)
         self.loopback = loopback
-        self.front = Front(loopback)
-        await self.front.start()
-        self.addAsyncCleanup(self.front.stop)
-        discord.http.Route.BASE = f"http://127.0.0.1:{self.front.port}/api/v10"
-        discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(f"ws://127.0.0.1:{self.front.port}/")
+        self.discord = Discord(loopback)
+        discord.http.Route.BASE = loopback.ready["api_url"] + "/v10"
+        discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(loopback.ready["gateway_url"] + "/")
         self.client = self.make_client()
         self.client._connection.guild_ready_timeout = 0.1
-        running = asyncio.create_task(self.client.start("a-token"))
+        running = asyncio.create_task(self.client.start(loopback.ready["bot_token"]))
         self.addAsyncCleanup(asyncio.wait, [running])
         self.addAsyncCleanup(self.client.close)
         await until(lambda: self.client.is_ready() or running.done())
         if running.done():
             running.result()
-        self.channel = self.client.get_channel(self.front.channel_id)
-        self.users = [user_id for user_id, _ in self.front.people]
+        self.channel = self.client.get_channel(self.discord.channel_id)
+        self.users = list(self.discord.people)
 
     async def join(self, **options):
         self.voice = await self.channel.connect(cls=listening.VoiceClient, timeout=10, **options)

@@ -8,11 +8,10 @@ import discord
 
 import gst_discord as listening
 from call import Call, Ears, until
-from front import OTHER_CHANNEL
 
 
 class Listening(Call):
-    OPTIONS = ("--speakers", 2, "--rtcp", 200, "--records", "--frame-ms", "mixed")
+    OPTIONS = ("--speakers", 2, "--rtcp", 200, "--records", "--frame-ms", "mixed", "--heartbeat", 1000)
 
     async def test_frames_are_those_that_were_sent(self):
         voice = await self.join()
@@ -38,7 +37,7 @@ class Listening(Call):
                 if f.kind in ("audio", "silence"):
                     self.assertIn(key, sent)
             self.assertIsInstance(frames[0].user, discord.Member)
-            self.assertEqual(frames[0].user.display_name, dict(self.front.people)[user])
+            self.assertEqual(frames[0].user.display_name, self.discord.people[user])
             for before, after in zip(frames, frames[1:]):
                 self.assertGreaterEqual(after.position, before.position + before.samples)
             self.assertTrue(all(len(f.audio) == f.samples * 4 for f in frames))
@@ -113,6 +112,25 @@ class Listening(Call):
         await voice.disconnect()
         with self.assertRaises(discord.ClientException):
             voice.listen(Ears())
+
+    async def test_what_discord_py_users_ask_of_a_voice_client(self):
+        voice = await self.join()
+        self.assertEqual((voice.guild.id, voice.channel.id), (self.discord.guild_id, self.discord.channel_id))
+        self.assertEqual(voice.user, self.client.user)
+        self.assertTrue(voice.session_id and voice.token and voice.endpoint)
+        await until(lambda: voice.latency < 1, 20)
+        self.assertGreater(voice.latency, 0)
+        self.assertEqual(voice.voice_stats["state"], "connected")
+
+    async def test_a_sink_says_how_long_a_missing_packet_is_waited_for(self):
+        class Patient(Ears):
+            PACKET_WAIT_TIME = 0.35
+
+        voice = await self.join()
+        patient = Patient()
+        voice.listen(patient)
+        await patient.hears()
+        self.assertEqual(voice._current._decoder.get_property("latency"), 350)
 
     async def test_opus_packets(self):
         voice = await self.join()
@@ -192,7 +210,8 @@ class Listening(Call):
 
     async def test_leaving_finishes_what_is_listened_to(self):
         voice = await self.join(self_mute=True, self_deaf=True)
-        self.assertEqual((self.front.joins[0]["self_mute"], self.front.joins[0]["self_deaf"]), (True, True))
+        joined = (await self.discord.look())["asked"][0]
+        self.assertEqual((joined["self_mute"], joined["self_deaf"]), (True, True))
         ears = Ears()
         voice.listen(ears)
         await ears.hears(5)
@@ -200,7 +219,7 @@ class Listening(Call):
         self.assertEqual(ears.cleaned, 1)
         self.assertIsNone(voice.guild.voice_client)
         self.assertFalse(voice.is_connected())
-        self.assertIsNone(self.front.joins[-1]["channel_id"])
+        await self.discord.until(lambda bot: bot["asked"][-1]["channel_id"] is None)
         again = await self.join()
         self.assertTrue(again.is_connected())
 
@@ -229,78 +248,87 @@ class Moving(Call):
 
     async def test_moved_by_somebody(self):  # half of the packets were stolen by a second thread
         voice, ears = await self.listen()
-        await self.front.move(OTHER_CHANNEL)
-        await until(lambda: voice.channel.id == OTHER_CHANNEL)
-        await self.goes_on(voice, ears)
-
-    async def test_moved_with_the_server_first(self):
-        voice, ears = await self.listen()
-        self.front.swap = True
-        await self.front.move(OTHER_CHANNEL)
+        await self.discord.do("bot-move")
+        await until(lambda: voice.channel.id == self.discord.other_channel_id)
         await self.goes_on(voice, ears)
 
     async def test_move_to(self):
         voice, ears = await self.listen()
-        await voice.move_to(self.client.get_channel(OTHER_CHANNEL))
+        other = self.client.get_channel(self.discord.other_channel_id)
+        await voice.move_to(other)
         self.assertTrue(voice.is_connected())
-        self.assertEqual(voice.channel.id, OTHER_CHANNEL)
-        await voice.move_to(self.client.get_channel(OTHER_CHANNEL))
+        self.assertEqual(voice.channel, other)
+        await voice.move_to(other)
         await self.goes_on(voice, ears)
 
     async def test_region_change(self):
         voice, ears = await self.listen()
-        await self.front.change_server()
+        await self.discord.do("bot-region")
         await self.goes_on(voice, ears)
 
     async def test_the_server_goes_and_another_comes(self):
         voice, ears = await self.listen()
-        await self.front.server_gone()
+        await self.discord.do("bot-no-endpoint", ms=1000)
         await until(lambda: not voice.is_connected())
-        await self.front.change_server()
         await self.goes_on(voice, ears)
 
     async def test_kicked(self):
         voice, ears = await self.listen()
-        await self.front.kick()
+        await self.discord.do("bot-kick")
         await until(lambda: ears.cleaned == 1)
         await until(lambda: voice.guild.voice_client is None)
         self.assertFalse(voice.is_connected())
 
     async def test_a_lost_connection_is_resumed(self):
         voice, ears = await self.listen()
-        self.loopback.command("drop-socket")
+        await self.discord.do("drop-socket")
         await ears.hears(100, 30)
         self.assertTrue(voice.is_connected())
-        self.assertEqual(len(self.front.joins), 1)
+        self.assertEqual(len((await self.discord.look())["asked"]), 1)
 
     async def test_a_session_that_is_invalid_is_joined_again(self):
         voice, ears = await self.listen()
         with self.assertLogs("gst_discord.client", "WARNING") if not voice._call.hot else self.subTest():
-            self.loopback.command("close", code=4006, reason="session")
-            await until(lambda: len(self.front.joins) >= 3, 30)
+            await self.discord.do("close", code=4006, reason="session")
+            await self.discord.until(lambda bot: len(bot["asked"]) >= 3, 30)
         await until(voice.is_connected)
         await ears.hears(20, 30)
-        self.assertEqual([join["channel_id"] for join in self.front.joins[1:3]],
-                         [None, self.front.channel_id])
+        self.assertEqual([wish["channel_id"] for wish in self.discord.bot["asked"][1:3]],
+                         [None, self.discord.channel_id])
         self.assertEqual(ears.cleaned, 0)
+
+
+class ServerFirst(Moving):
+    """Everything once more with the voice server update in front of the voice state update."""
+
+    OPTIONS = (*Moving.OPTIONS, "--server-first")
 
 
 class Refused(Call):
     OPTIONS = ("--speakers", 1)
 
     async def test_no_answer_says_what_was_missing(self):
-        self.front.mute = True
+        await self.discord.do("bot-ignore")
         with self.assertRaises(asyncio.TimeoutError) as caught:
             await self.channel.connect(cls=listening.VoiceClient, timeout=0.5)
         self.assertIn("no voice state", str(caught.exception))
         self.assertIsNone(self.channel.guild.voice_client)
 
     async def test_a_token_that_is_refused_is_an_error_at_once(self):
-        self.front.credentials["token"] = "canary-7d1c"
+        tokens = []
+
+        class Client(listening.VoiceClient):
+            async def on_voice_server_update(self, data, /):
+                tokens.append(data["token"])
+                await super().on_voice_server_update(data)
+
+        await self.discord.do("bot-stale", count=10)
         with self.assertLogs("gst_discord", "DEBUG") as logs:
             with self.assertRaises(listening.VoiceError) as caught:
-                await self.channel.connect(cls=listening.VoiceClient, timeout=10)
-        self.assertNotIn("canary", str(caught.exception) + "".join(logs.output))
+                await self.channel.connect(cls=Client, timeout=10)
+        self.assertTrue(tokens)
+        for token in tokens:
+            self.assertNotIn(token, str(caught.exception) + "".join(logs.output))
         self.assertIsNone(self.channel.guild.voice_client)
 
     async def test_workers_that_cannot_be_started_end_listening_with_the_reason(self):

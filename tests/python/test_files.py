@@ -158,6 +158,13 @@ class Files(Folder):
         self.assertFalse(sink.converted)
         self.assertEqual(sorted(os.listdir(self.folder)), ["audio-1.pcm", "audio-2.wav"])
 
+    def test_arguments_for_the_process_that_is_no_more_have_no_effect(self):
+        sink = self.sink()
+        self.assertEqual((sink.file_type, sink.output_dir), (listening.WaveAudioFile, self.folder))
+        sink.on_audio(frame(0))
+        file = self.convert(sink, stdout=subprocess.PIPE, stderr=subprocess.PIPE)[1]
+        self.assertTrue(file.converted and os.path.getsize(file.path) > 960 * 4)
+
     def test_converting_before_the_end_is_refused(self):
         sink = self.sink()
         with self.assertRaises(listening.ConversionError):
