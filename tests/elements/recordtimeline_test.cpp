@@ -528,11 +528,14 @@ TEST_P(Timeline, EveryPacketIsWhereItWasSpoken) {
     const auto path = [&](const std::string& format) {
       return folder.path() + "/" + format + "/" + ssrc + "." + format;
     };
+    // A sender that begins its numbers anew leaves holes though nothing was lost.
+    const bool whole =
+        std::none_of(items.begin(), items.end(), [](const Item& i) { return i.lost; });
     std::vector<std::unique_ptr<FileCheck>> files;
     for (const char* format : {"wav", "flac", "mp3"}) {
       if (wanted(format)) {
         files.push_back(std::make_unique<FileCheck>(format, path(format),
-                                                    !shape.loss && format != std::string("mp3")));
+                                                    whole && format != std::string("mp3")));
       }
     }
     wavs.push_back(path("wav"));
