@@ -12,6 +12,11 @@ constexpr guint64 page_time = 30 * GST_MSECOND;
 // Samples a FLAC frame; the same is true of it.
 constexpr guint flac_block = 1152;
 
+// The shortest frame of Opus, and so the least that its decoder can conceal. opusdec 1.22 takes a
+// shorter GAP and gives nothing for it, which GstAudioDecoder makes up for with what follows: that
+// all came too early, until the next discontinuity.
+constexpr GstClockTime least_concealment = 2500 * GST_USECOND;
+
 // Deliberate silence goes around the decoder: GstAudioDecoder 1.22 conceals every GAP, whatever its
 // flags say, and conceals an hour with one 120 ms frame. Same streaming thread, so the order holds.
 GstPadProbeReturn on_decoder_input(GstPad*, GstPadProbeInfo* info, gpointer dec) {
@@ -21,7 +26,9 @@ GstPadProbeReturn on_decoder_input(GstPad*, GstPadProbeInfo* info, gpointer dec)
   }
   GstGapFlags flags = static_cast<GstGapFlags>(0);
   gst_event_parse_gap_flags(event, &flags);
-  if ((flags & GST_GAP_FLAG_MISSING_DATA) != 0) {
+  GstClockTime length = 0;
+  gst_event_parse_gap(event, nullptr, &length);
+  if ((flags & GST_GAP_FLAG_MISSING_DATA) != 0 && length >= least_concealment) {
     return GST_PAD_PROBE_OK;
   }
   ObjectPtr<GstPad> out(gst_element_get_static_pad(GST_ELEMENT(dec), "src"));

@@ -323,12 +323,11 @@ void silence(const char* format) {
   Line line("discordrecordsink name=record flat=true location=" + folder.path().string() +
                 " format=" + format,
             "application/x-rtp, media=audio, encoding-name=OPUS, clock-rate=48000, payload=120",
-            true);
+            false);
   const Bytes quiet = {0xf8, 0xff, 0xfe};
   for (std::uint32_t s = 0; s < 10; ++s) {
     line.push(rtp(100 + s, 0, quiet).release());
   }
-  g_usleep(500000);
   line.settle();
   const double rss = proc("status", "VmRSS");
   double most = rss;
@@ -338,7 +337,7 @@ void silence(const char* format) {
   const Usage before = usage();
   constexpr std::size_t seconds = 3600;
   for (std::size_t i = 1; i <= seconds; ++i) {
-    // What the demux makes of the clock, at a thousand times its speed.
+    // What the demux makes of the clock, at most a thousand times as fast.
     line.push(gst_event_new_gap(0, i * GST_SECOND));
     g_usleep(1000);
     if (i % 10 == 0) {

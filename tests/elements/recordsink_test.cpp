@@ -63,6 +63,34 @@ TEST_F(RecordSink, TracksOfTwoSpeakersAreAlignedToTheSample) {
   }
 }
 
+// A sender that begins its numbers anew: the hole is short and many are missing in it. What came
+// behind such a hole was once 300 ms early.
+TEST_F(RecordSink, LossesTooShortToConcealMoveNothing) {
+  ASSERT_TRUE(start());
+  Tone tone(440);
+  for (unsigned i = 0; i < 25; i++) {
+    feeder_.push(100, 7, i * frame, tone.next());
+  }
+  constexpr GstClockTime piece = 1800 * GST_USECOND;
+  GstClockTime at = 25 * frame;
+  for (int i = 0; i < 20; i++, at += piece) {
+    feeder_.lose(100, 7, at, piece);
+  }
+  for (unsigned i = 0; i < 25; i++, at += frame) {
+    feeder_.push(100, 7, at, tone.next());
+  }
+  feeder_.push(200, 9, 2 * GST_SECOND, tone.next());
+  feeder_.eos();
+  ASSERT_TRUE(wait_for_eos());
+  const auto track = read_wav(file("7.wav"));
+  ASSERT_TRUE(track);
+  ASSERT_EQ(track->size(), 96960u);
+  const std::size_t begin = 24000 + 1728;
+  EXPECT_GT(rms(*track, begin + 960, begin + 24000 - 960), 4000);
+  EXPECT_GT(rms(*track, begin + 24000 - 480, begin + 24000), 3000) << "up to the last sample";
+  EXPECT_TRUE(silent(*track, begin + 24000, 96000));
+}
+
 TEST_F(RecordSink, LiveTracksStartWhenTheRecorderDid) {
   feeder_.live = true;
   feeder_.start_time = 3 * GST_SECOND + 12345;
