@@ -57,7 +57,8 @@ inline constexpr std::size_t input_size = input_ring_offset + ring_size;
 inline constexpr std::size_t output_ring_offset = page_size;
 inline constexpr std::size_t output_size = output_ring_offset + ring_size;
 
-// Descriptors a worker is born with, beside 0 to 2 on /dev/null.
+// Descriptors a worker is born with, beside 0 to 2 on /dev/null; behind them the reading end of a
+// pipe that kills it (see WorkerProcess), which nothing here has to know.
 inline constexpr int input_fd = 3;
 inline constexpr int output_fd = 4;
 inline constexpr int doorbell_fd = 5;

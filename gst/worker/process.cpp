@@ -26,6 +26,13 @@ int make_memfd(const char* name) noexcept {
   return move_up(fd >= 0 || errno != EINVAL ? fd : memfd_create(name, flags));
 }
 
+// SIGKILL for `pid` when something is written into the pipe that `fd` reads, or nobody can write
+// into it any more.
+bool kill_at_end_of(int fd, pid_t pid) noexcept {
+  return fcntl(fd, F_SETOWN, pid) == 0 && fcntl(fd, F_SETSIG, SIGKILL) == 0 &&
+         fcntl(fd, F_SETFL, O_ASYNC) == 0;
+}
+
 }  // namespace
 
 int move_up(int fd) noexcept {
@@ -115,6 +122,14 @@ std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& setting
     }
   }
 
+  int ends[2] = {-1, -1};
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    problem = std::string("There is no pipe for a worker: ") + strerror(errno);
+    return nullptr;
+  }
+  const FileDescriptor worker_end(move_up(ends[0]));
+  worker->leash_ = FileDescriptor(move_up(ends[1]));
+
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
@@ -128,8 +143,9 @@ std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& setting
     posix_spawn_file_actions_adddup2(&actions, channel.input_descriptor(), input_fd_of(i));
     posix_spawn_file_actions_adddup2(&actions, channel.output_descriptor(), output_fd_of(i));
   }
-  posix_spawn_file_actions_addclosefrom_np(
-      &actions, std::max(doorbell_fd, output_fd_of(settings.channels - 1)) + 1);
+  const int leash_fd = std::max(doorbell_fd, output_fd_of(settings.channels - 1)) + 1;
+  posix_spawn_file_actions_adddup2(&actions, worker_end.get(), leash_fd);
+  posix_spawn_file_actions_addclosefrom_np(&actions, leash_fd + 1);
   // The host's signal masks and handlers are not the worker's. A session of its own: Ctrl-C in a
   // terminal is for the host, which lets workers finish.
   sigset_t none;
@@ -163,6 +179,8 @@ std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& setting
     problem = std::string("The worker cannot be watched: ") + strerror(errno);
     return nullptr;
   }
+  // Where a kernel does not know this, the death signal and kill() are all there is.
+  kill_at_end_of(worker_end.get(), worker->pid_);
   return worker;
 }
 
@@ -178,7 +196,11 @@ WorkerProcess::~WorkerProcess() {
 
 void WorkerProcess::kill() noexcept {
   if (pidfd_ && !reaped_) {
-    syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+    const long sent = syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+    if (sent != 0 && leash_) {
+      // Not ours to kill any more: see `leash_`.
+      [[maybe_unused]] const auto pulled = ::write(leash_.get(), "", 1);
+    }
   }
 }
 

@@ -134,6 +134,11 @@ class WorkerProcess {
   std::vector<std::unique_ptr<Channel>> channels_;
   pid_t pid_ = 0;
   FileDescriptor pidfd_;
+  // A host that was root when it started the worker and has dropped its privileges since may not
+  // kill it, and its own end no longer sends the death signal: both are checked against who it is
+  // then. A signal for a pipe is checked against who it was when that was set up. The worker holds
+  // the reading end, we the writing end: a byte, or our end, kills it.
+  FileDescriptor leash_;
   bool reaped_ = false;
 };
 

@@ -22,7 +22,8 @@ struct News {
 };
 
 // Plays half a call with two workers and their spare, says so, and waits to be killed.
-[[noreturn]] void be_parent(int out, uid_t uid) {
+// `later`: who it becomes once they run.
+[[noreturn]] void be_parent(int out, uid_t uid, uid_t later = 0) {
   if (uid != 0 && (setgroups(0, nullptr) != 0 || setresgid(uid, uid, uid) != 0 ||
                    setresuid(uid, uid, uid) != 0)) {
     _exit(1);
@@ -37,6 +38,9 @@ struct News {
     pool.push(d.bytes, d.arrival);
   }
   pool.drain(datagrams.back().arrival);
+  if (later != 0 && setresuid(later, later, later) != 0) {
+    _exit(1);
+  }
   News news;
   news.pid = getpid();
   news.played = static_cast<int>(pool.ledger().played);
@@ -82,13 +86,13 @@ void kill_and_expect_no_orphan(pid_t parent, const char* what) {
   std::printf("%s: no worker was left %.1f ms after the parent was killed\n", what, took.count());
 }
 
-void try_as(uid_t uid, const char* what) {
+void try_as(uid_t uid, const char* what, uid_t later = 0) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
   const pid_t parent = fork();
   if (parent == 0) {
     close(ends[0]);
-    be_parent(ends[1], uid);
+    be_parent(ends[1], uid, later);
   }
   close(ends[1]);
   News news;
@@ -111,6 +115,42 @@ TEST(Chaos, NoOrphanWhenTheParentIsKilledAsAnotherUser) {
     GTEST_SKIP() << "only root can become another user";
   }
   try_as(65534, "as another user");
+}
+
+// It may neither kill its workers then, nor does its end send them the death signal.
+TEST(Chaos, NoOrphanWhenTheParentHasDroppedItsPrivileges) {
+  if (geteuid() != 0) {
+    GTEST_SKIP() << "only root has any to drop";
+  }
+  try_as(0, "as root that became another user", 1000);
+}
+
+TEST(Chaos, HostThatDropsItsPrivilegesCanStillEndItsWorkers) {
+  if (geteuid() != 0) {
+    GTEST_SKIP() << "only root has any to drop";
+  }
+  const pid_t host = fork();
+  if (host == 0) {
+    alarm(60);  // what waits for ever ends here
+    const auto datagrams = call(2, 12);
+    {
+      Watcher watcher;
+      Pool pool(config(), watcher);
+      announce(pool, 2);
+      pool.set_key(1, mode, key(), Time{});
+      for (const OnWire& d : datagrams) {
+        pool.push(d.bytes, d.arrival);
+      }
+      pool.drain(datagrams.back().arrival);
+      if (setresuid(1000, 1000, 1000) != 0) {
+        _exit(1);
+      }
+    }
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(host, &status, 0), host);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST(Chaos, NoOrphanWhenTheParentIsTheFirstProcessOfAContainer) {
