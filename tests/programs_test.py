@@ -523,7 +523,7 @@ class Programs(unittest.TestCase):
             found = [str(p) for p in out.rglob("*") if p.name.startswith("501")]
             for path in (p for p in out.rglob("*") if p.is_file()):
                 data = path.read_bytes()
-                if b"Grace" in data or (path.suffix == ".json" and b"501" in data):
+                if b"Grace" in data or (path.suffix == ".json" and b'"501"' in data):
                     found.append(str(path))
             return found
 

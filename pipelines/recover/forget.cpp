@@ -132,8 +132,6 @@ Result<Forgotten, std::string> forget(const std::string& journal, std::uint64_t 
   fs::path where = fs::path(journal).parent_path();
   where = where.empty() ? "." : where;
   Forgotten out;
-  Folder folder(where, out);
-  const auto records = folder.records(user_id);
   std::error_code error;
   const bool no_journal = !fs::exists(journal, error);
   if (!no_journal) {
@@ -145,19 +143,23 @@ Result<Forgotten, std::string> forget(const std::string& journal, std::uint64_t 
     out.damaged = erased->damaged;
     out.overwritten = erased->overwritten;
   }
-  // The record comes last: it knows which files are the user's.
-  std::set<std::string> names;
-  for (const auto& [name, without] : records) {
-    names.insert(without.files.begin(), without.files.end());
-  }
-  Folder recovered(where / "recovered", out);
-  if (!folder.files(user_id, names) || !recovered.files(user_id, {})) {
-    return Failure{std::string("A file of the user cannot be removed: ") + g_strerror(errno) + "."};
-  }
-  for (const auto& [name, without] : records) {
-    if (!folder.replace(name, without.text)) {
-      return Failure{"The session record " + name + " cannot be written: " + g_strerror(errno) +
-                     ". It is as it was."};
+  for (const fs::path& path : {where, where / "recovered"}) {
+    Folder folder(path, out);
+    // The record comes last: it knows which files are the user's.
+    const auto records = folder.records(user_id);
+    std::set<std::string> names;
+    for (const auto& [name, without] : records) {
+      names.insert(without.files.begin(), without.files.end());
+    }
+    if (!folder.files(user_id, names)) {
+      return Failure{std::string("A file of the user cannot be removed: ") + g_strerror(errno) +
+                     "."};
+    }
+    for (const auto& [name, without] : records) {
+      if (!folder.replace(name, without.text)) {
+        return Failure{"The session record " + name + " cannot be written: " + g_strerror(errno) +
+                       ". It is as it was."};
+      }
     }
   }
   if (out.records == 0 && out.removed.empty() && out.records_changed.empty()) {
