@@ -549,6 +549,52 @@ TEST_F(InACall, ANewConnectionKeepsNothingOfTheOld) {
   EXPECT_EQ(user_of(pull()), 0u) << "SSRCs of the old connection mean nobody";
 }
 
+// What lay in the socket of a left call was opened with the key of the next one: ten packets of two
+// thousand were lost.
+TEST_F(InACall, WhatTheLeftConnectionSentIsOpenedWithItsKey) {
+  use_key(1, 0x21);
+  map(1, 1001);
+  push(h_, sealer_.rtp(1, opus_packet()), 0);
+  EXPECT_EQ(user_of(pull()), 1001u);
+  session_->state().update([](CallSnapshot& call) {
+    call = CallSnapshot();
+    call.generation = 2;
+    call.after = 1;
+  });
+  push(h_, sealer_.rtp(2, opus_packet()), 20);
+  EXPECT_EQ(user_of(pull()), 1001u);
+  use_key(2, 0x55);
+  map(1, 1002);
+  push(h_, sealer_.rtp(3, opus_packet()), 40);
+  EXPECT_EQ(user_of(pull()), 1001u);
+
+  gst_harness_push_event(h_.get(), connection_left(1).release());
+  Sealer next(Mode::aead_aes256_gcm_rtpsize, some_key(0x55));
+  push(h_, next.rtp(1, opus_packet()), 60);
+  EXPECT_EQ(user_of(pull()), 1002u);
+  EXPECT_EQ(count("bad-tag"), 0u);
+  push(h_, sealer_.rtp(4, opus_packet()), 80);
+  EXPECT_EQ(count("bad-tag"), 1u) << "what comes after the end of its connection is nothing";
+}
+
+// Speakers of the left call would stay until somebody speaks in the next one.
+TEST_F(InACall, TheNextConnectionBeginsWithoutAPacketToo) {
+  use_key(1, 0x21);
+  map(1, 1001);
+  push(h_, sealer_.rtp(1, opus_packet()), 0);
+  EXPECT_EQ(user_of(pull()), 1001u);
+  EXPECT_EQ(speaking(), "1/1001 on @0");
+  session_->state().update([](CallSnapshot& call) {
+    call = CallSnapshot();
+    call.generation = 2;
+    call.after = 1;
+  });
+  gst_harness_push_event(h_.get(), connection_left(1).release());
+  const MessagePtr off(
+      gst_bus_timed_pop_filtered(bus_.get(), 20 * GST_SECOND, GST_MESSAGE_ELEMENT));
+  EXPECT_TRUE(off) << "who spoke there, speaks no more";
+}
+
 TEST_F(InACall, SpeechEndsByTheClockWhenNothingComes) {
   use_key();
   map(1, 1001);
