@@ -6,8 +6,6 @@
 #include <grp.h>
 #include <sched.h>
 #include <sys/wait.h>
-#include <filesystem>
-#include <fstream>
 
 using namespace discord;
 using namespace discord::rig;
@@ -51,19 +49,6 @@ struct News {
   for (;;) {
     pause();
   }
-}
-
-std::vector<pid_t> children_of(pid_t pid) {
-  std::vector<pid_t> out;
-  // Workers belong to the thread that made them.
-  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
-  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
-    std::ifstream children(task.path() / "children");
-    for (pid_t child = 0; children >> child;) {
-      out.push_back(child);
-    }
-  }
-  return out;
 }
 
 // Kills `parent`, which has told its news, and times how long its workers live on.

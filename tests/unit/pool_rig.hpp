@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 namespace discord::rig {
 
@@ -20,7 +22,7 @@ inline constexpr std::uint64_t user_of(std::uint32_t ssrc) {
   return 500000 + ssrc;
 }
 
-class Watcher final : public PoolObserver {
+class Watcher : public PoolObserver {
  public:
   void frame(const DecodedFrame& f) override {
     Lock lock(mutex_);
@@ -120,6 +122,20 @@ inline PoolConfig hostile(Misbehaviour how) {
   out.program = program != nullptr ? program : "";
   out.uid = static_cast<uid_t>(how);
   out.worker_timeout = 100ms;
+  return out;
+}
+
+// With the spares.
+inline std::vector<pid_t> children_of(pid_t pid) {
+  std::vector<pid_t> out;
+  // Workers belong to the thread that made them.
+  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    std::ifstream children(task.path() / "children");
+    for (pid_t child = 0; children >> child;) {
+      out.push_back(child);
+    }
+  }
   return out;
 }
 

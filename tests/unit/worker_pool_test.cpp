@@ -29,6 +29,60 @@ TEST(WorkerPool, SameAsInThisProcessForEveryWeather) {
   }
 }
 
+// However a buffer list is cut: also longer than what a ring takes at once.
+TEST(WorkerPool, ListsArePushedAsTheirDatagramsOneByOne) {
+  const auto datagrams = call(10, 120, Weather{0.05, 0.7, 0.1, 0.1, 15ms, 3});
+  const Received expected = reference(datagrams, 10);
+  std::vector<Arrival> all;
+  for (const OnWire& d : datagrams) {
+    all.push_back({d.bytes, d.arrival});
+  }
+  for (const std::size_t length : {std::size_t{1}, std::size_t{7}, all.size()}) {
+    Watcher watcher;
+    Pool pool(config(2), watcher);
+    announce(pool, 10);
+    pool.set_key(1, mode, key(), Time{});
+    pool.push(std::span<const Arrival>());
+    EXPECT_TRUE(pool.pids().empty()) << "nothing needs no worker";
+    for (std::size_t i = 0; i < all.size(); i += length) {
+      pool.push(std::span<const Arrival>(all).subspan(i, std::min(length, all.size() - i)));
+    }
+    pool.drain(datagrams.back().arrival);
+    EXPECT_EQ(watcher.failure(), "");
+    expect_same(expected.out.tracks, watcher.tracks());
+    EXPECT_EQ(pool.ledger(), expected.ledger);
+  }
+}
+
+// Two processes that are loaded at the same time hold each other up.
+TEST(WorkerPool, SpareIsStartedOnceTheWorkerHasFinishedSomething) {
+  struct Counts final : Watcher {
+    void frame(const DecodedFrame& f) override {
+      if (processes == 0) {  // on the thread that starts them
+        processes = children_of(getpid()).size();
+      }
+      Watcher::frame(f);
+    }
+    std::size_t processes = 0;
+  } watcher;
+  const auto datagrams = call(1, 5);
+  Pool pool(config(), watcher);
+  announce(pool, 1);
+  pool.set_key(1, mode, key(), Time{});
+  pool.push(datagrams[0].bytes, datagrams[0].arrival);
+  pool.drain(datagrams[0].arrival);
+  ASSERT_TRUE(watcher.wait_for_frames(1));
+  EXPECT_EQ(watcher.processes, 1u) << "with the first frame";
+  const auto end = std::chrono::steady_clock::now() + 20s;
+  std::size_t processes = 0;
+  while (processes < 2 && std::chrono::steady_clock::now() < end) {
+    pool.drain(datagrams[0].arrival);  // the dispatcher comes by
+    processes = children_of(getpid()).size();
+  }
+  EXPECT_EQ(processes, 2u);
+  EXPECT_EQ(pool.pids().size(), 1u);
+}
+
 TEST(WorkerPool, WithoutDecodingTheOpusComesOut) {
   const auto datagrams = call(3, 60, Weather{0.1, 0.1, 0.1, 0, 0ms, 2});
   media::ReceiverConfig receiver;
