@@ -764,7 +764,9 @@ TEST_F(InACall, NamesOfThoseWhoAreNotHeardGoNoFurther) {
     tell(what, 1001);
     tell(what, 1002);
   }
-  EXPECT_EQ(told(), "discord-user-info 1002; discord-user-joined 1002; discord-user-left 1002; ");
+  EXPECT_EQ(told(),
+            "discord-speaking 1002; discord-user-info 1002; discord-user-joined 1002; "
+            "discord-user-left 1002; ");
   g_object_set(h_->element, "users", "", nullptr);
   push(h_, sealer_.rtp(2, opus_packet(), 2), 20);
   EXPECT_EQ(told(), "discord-user-info 1001; ") << "now the name is told after all";
