@@ -86,6 +86,14 @@ class InACall : public testing::Test {
       call.key = some_key(seed);
     });
   }
+  // A second connection, as after a move; `after` is the one whose packets may still come.
+  void connect_anew(std::uint64_t after = 0) {
+    session_->state().update([&](CallSnapshot& call) {
+      call = CallSnapshot();
+      call.generation = 2;
+      call.after = after;
+    });
+  }
   void map(std::uint32_t ssrc, std::uint64_t user) {
     session_->state().update([&](CallSnapshot& call) { call.users[ssrc] = user; });
   }
@@ -537,10 +545,7 @@ TEST_F(InACall, ANewConnectionKeepsNothingOfTheOld) {
   map(1, 1001);
   push(h_, sealer_.rtp(1, opus_packet()), 0);
   EXPECT_EQ(user_of(pull()), 1001u);
-  session_->state().update([](CallSnapshot& call) {
-    call = CallSnapshot();
-    call.generation = 2;
-  });
+  connect_anew();
   use_key(2, 0x55);
   push(h_, sealer_.rtp(2, opus_packet()), 20);
   EXPECT_EQ(count("bad-tag"), 1u) << "the old key opens nothing any more";
@@ -556,11 +561,7 @@ TEST_F(InACall, WhatTheLeftConnectionSentIsOpenedWithItsKey) {
   map(1, 1001);
   push(h_, sealer_.rtp(1, opus_packet()), 0);
   EXPECT_EQ(user_of(pull()), 1001u);
-  session_->state().update([](CallSnapshot& call) {
-    call = CallSnapshot();
-    call.generation = 2;
-    call.after = 1;
-  });
+  connect_anew(1);
   push(h_, sealer_.rtp(2, opus_packet()), 20);
   EXPECT_EQ(user_of(pull()), 1001u);
   use_key(2, 0x55);
@@ -584,11 +585,7 @@ TEST_F(InACall, TheNextConnectionBeginsWithoutAPacketToo) {
   push(h_, sealer_.rtp(1, opus_packet()), 0);
   EXPECT_EQ(user_of(pull()), 1001u);
   EXPECT_EQ(speaking(), "1/1001 on @0");
-  session_->state().update([](CallSnapshot& call) {
-    call = CallSnapshot();
-    call.generation = 2;
-    call.after = 1;
-  });
+  connect_anew(1);
   gst_harness_push_event(h_.get(), connection_left(1).release());
   const MessagePtr off(
       gst_bus_timed_pop_filtered(bus_.get(), 20 * GST_SECOND, GST_MESSAGE_ELEMENT));
