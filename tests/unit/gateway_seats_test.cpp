@@ -496,6 +496,7 @@ TEST(GatewayMove, AServerThatDidNotComeWhileTheGatewayWasLostIsAskedFor) {
   r.close(1006);
   r.advance(11s);
   EXPECT_EQ(r.count_sent(4), 1u);
+  r.wait_for_socket();
   r.resume();
   r.advance(11s);
   EXPECT_TRUE(r.asked().is_null());
@@ -512,6 +513,7 @@ TEST(GatewayJoin, AServerThatDidNotComeWhileTheGatewayWasLostIsAskedFor) {
   r.own_state(GatewayRig::channel_id);
   r.close(1006);
   r.advance(16s);
+  r.wait_for_socket();
   r.resume();
   r.advance(16s);
   EXPECT_EQ(r.count<SeatFailed>(), 1u) << "with a sentence, and not after waiting for ever";
