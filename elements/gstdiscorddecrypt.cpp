@@ -21,6 +21,7 @@
 #include "base/mutex.hpp"
 #include "discord/gstdiscordsession.h"
 #include "elements/author.hpp"
+#include "elements/connectionorder.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/ledgerquery.hpp"
 #include "elements/openreport.hpp"
@@ -73,6 +74,7 @@ struct Decrypt {
   Time last_arrival{};
   std::uint64_t seen_version = 0;
   std::uint64_t seen_rule = 0;
+  ConnectionOrder order;
   OpenReport report;
 
   GObjectPtr<GstDiscordSession> session;  // stream lock
@@ -152,6 +154,7 @@ void Decrypt::drop_session() {
     session.reset();
   }
   seen_version = 0;
+  order.reset();
 }
 
 // Two atomic loads when nothing has changed.
@@ -167,7 +170,9 @@ void Decrypt::synchronise(PacketGate& g, Time now, GateOutput& out) {
   const std::uint64_t version = call.version();
   if (version != seen_version) {
     seen_version = version;
-    g.apply(*call.snapshot(), now, out, position());
+    if (const CallState::SnapshotPtr view = call.snapshot(); order.reached(*view)) {
+      g.apply(*view, now, out, position());
+    }
   }
 }
 
@@ -263,6 +268,7 @@ void Decrypt::flush() {
   }
   deliver(out);  // who spoke, speaks no more
   seen_version = 0;
+  order.reset();
   timing.flush();
   last_arrival = Time{};
 }
@@ -318,6 +324,14 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
       return gst_pad_event_default(pad, parent, event);
     case GST_EVENT_EOS:
       self.finish();
+      return gst_pad_event_default(pad, parent, event);
+    case GST_EVENT_CUSTOM_DOWNSTREAM_STICKY:
+      if (self.order.take(event)) {
+        gst_event_unref(event);
+        self.seen_version = 0;
+        self.timer.kick();  // also when no packet follows
+        return TRUE;
+      }
       return gst_pad_event_default(pad, parent, event);
     case GST_EVENT_CUSTOM_DOWNSTREAM:
     case GST_EVENT_CUSTOM_DOWNSTREAM_OOB:

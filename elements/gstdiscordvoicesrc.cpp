@@ -22,6 +22,7 @@
 
 #include "discord/gstdiscordsession.h"
 #include "elements/author.hpp"
+#include "elements/connectionorder.hpp"
 #include "elements/datagrambatch.hpp"
 #include "elements/ledgerquery.hpp"
 #include "elements/mediaport.hpp"
@@ -468,6 +469,10 @@ static GstFlowReturn gst_discord_voice_src_create(GstPushSrc* push, GstBuffer** 
   while (self.ready.empty()) {
     MediaPort::Socket socket;
     switch (self.port.wait(socket)) {
+      case MediaPort::Outcome::left:
+        gst_pad_push_event(GST_BASE_SRC_PAD(src),
+                           connection_left_event(socket.connection).release());
+        continue;
       case MediaPort::Outcome::flushing:
         return GST_FLOW_FLUSHING;
       case MediaPort::Outcome::ended:

@@ -163,6 +163,13 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
         self.post_stats();
       }
       break;
+    case GST_EVENT_CUSTOM_DOWNSTREAM_STICKY:
+      if (self.order.take(raw_event)) {
+        self.seen_version = 0;
+        self.timer.kick();  // also when no packet follows
+        return TRUE;
+      }
+      break;
     case GST_EVENT_CUSTOM_DOWNSTREAM:
     case GST_EVENT_CUSTOM_DOWNSTREAM_OOB:
       if (!self.filter.passes(raw_event, self.session.get())) {

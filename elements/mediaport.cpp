@@ -19,6 +19,9 @@ void MediaPort::wake() {
 void MediaPort::install(Socket socket) {
   {
     Lock lock(mutex_);
+    if (socket_.udp && socket_.udp != socket.udp) {
+      left_ = socket_.connection;
+    }
     socket_ = std::move(socket);
   }
   wake();
@@ -45,6 +48,8 @@ void MediaPort::reset() {
   socket_ = {};
   ended_ = false;
   reading_ = {};
+  left_ = 0;
+  told_ = 0;
 }
 
 namespace {
@@ -60,6 +65,7 @@ MediaPort::Outcome MediaPort::wait(Socket& socket) {
   for (;;) {
     Socket wanted;
     bool ended = false;
+    std::uint64_t left = 0;
     {
       Lock lock(mutex_);
       if (flushing_) {
@@ -67,6 +73,7 @@ MediaPort::Outcome MediaPort::wait(Socket& socket) {
       }
       wanted = socket_;
       ended = ended_;
+      left = left_;
     }
     if (wanted.udp != reading_.udp && last_reads_ < max_last_reads && readable(reading_)) {
       last_reads_++;
@@ -79,6 +86,12 @@ MediaPort::Outcome MediaPort::wait(Socket& socket) {
     if (wanted.udp != reading_.udp) {
       reading_ = std::move(wanted);
       last_reads_ = 0;
+    }
+    // Also when it came and went before it was ever read here.
+    if (told_ != left) {
+      told_ = left;
+      socket = {.generation = 0, .udp = nullptr, .connection = left};
+      return Outcome::left;
     }
     socket = reading_;
     pollfd fds[2] = {{wake_.get(), POLLIN, 0}, {socket.udp ? socket.udp->fd() : -1, POLLIN, 0}};

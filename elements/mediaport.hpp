@@ -16,9 +16,11 @@ class MediaPort {
   struct Socket {
     voice::Generation generation = 0;
     std::shared_ptr<net::UdpSocket> udp;
+    std::uint64_t connection = 0;  // the generation as the call's snapshots have it
   };
   enum class Outcome {
     readable,  // `socket` has something, or had a moment ago
+    left,      // nothing of `socket.connection`, or of one before it, comes any more
     flushing,
     ended,  // the session is over for good
   };
@@ -50,8 +52,10 @@ class MediaPort {
   Socket socket_ GUARDED_BY(mutex_);
   bool flushing_ GUARDED_BY(mutex_) = false;
   bool ended_ GUARDED_BY(mutex_) = false;
-  Socket reading_;      // streaming thread: given out last
-  int last_reads_ = 0;  // streaming thread: since it was replaced
+  std::uint64_t left_ GUARDED_BY(mutex_) = 0;  // the last connection that was replaced
+  Socket reading_;                             // streaming thread: given out last
+  int last_reads_ = 0;                         // streaming thread: since it was replaced
+  std::uint64_t told_ = 0;                     // streaming thread: given out as `left`
 };
 
 }  // namespace discord

@@ -67,7 +67,10 @@ std::uint64_t VoiceLink::global(voice::Generation generation) const noexcept {
 
 void VoiceLink::on_media_socket(voice::Generation generation,
                                 std::shared_ptr<net::UdpSocket> socket) {
-  port_.install({generation, std::move(socket)});
+  if (socket) {
+    media_ = global(generation);
+  }
+  port_.install({generation, std::move(socket), global(generation)});
 }
 
 void VoiceLink::post(GstStructure* structure) {
@@ -116,6 +119,7 @@ void VoiceLink::on_action(const voice::Action& action) {
               call.names = names;
               call.bots_are_told = bots_are_told;
               call.generation = global(a.generation);
+              call.after = media_;
             });
           },
           [this](const voice::UserJoined& a) {

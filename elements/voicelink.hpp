@@ -70,6 +70,7 @@ class VoiceLink final : public net::VoiceClient::Observer {
   voice::CallWatch watch_;
   voice::CallView view_;
   std::set<std::uint64_t> others_;
+  std::uint64_t media_ = 0;  // the last connection that had a media socket
   std::atomic<bool> was_connected_{false};
 };
 

@@ -49,6 +49,7 @@ void WorkerDec::start_engine() {
   follower = CallFollower(filter.rule());
   follower.tell_rule(Time{}, *made);
   seen_version = 0;
+  order.reset();
   Lock lock(mutex);
   engine = std::move(made);
 }
@@ -83,6 +84,7 @@ void WorkerDec::drop_session() {
     session.reset();
   }
   seen_version = 0;
+  order.reset();
 }
 
 // Something has changed in the call, or in who is to be heard.
@@ -104,7 +106,9 @@ void WorkerDec::synchronise(DecodeEngine& e, Time now) {
   const CallState& call = call_state(session.get());
   if (const std::uint64_t version = call.version(); version != seen_version) {
     seen_version = version;
-    follower.apply(*call.snapshot(), now, e);
+    if (const CallState::SnapshotPtr view = call.snapshot(); order.reached(*view)) {
+      follower.apply(*view, now, e);
+    }
   }
 }
 

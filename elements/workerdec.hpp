@@ -4,6 +4,7 @@
 
 #include "base/mutex.hpp"
 #include "discord/gstdiscordsession.h"
+#include "elements/connectionorder.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/decodeengine.hpp"
 #include "elements/decodeoutput.hpp"
@@ -51,6 +52,7 @@ struct WorkerDec {
   std::uint64_t listener = 0;
   std::uint64_t seen_version = 0;
   std::uint64_t seen_rule = 0;
+  ConnectionOrder order;
   OpenReport report;
   CallFollower follower{media::UserRule()};
 

@@ -84,7 +84,7 @@ class Programs(unittest.TestCase):
         self.running.append(process)
         return process
 
-    def call(self, *options, people=2):
+    def call(self, *options, people=2, bots=()):
         """A loopback call in which everybody talks all the time; its credentials in a file."""
         speakers = []
         for i in range(people):
@@ -92,7 +92,7 @@ class Programs(unittest.TestCase):
             tone(sound, 4, 440 * (i + 1))
             speakers.append({"name": f"P{i}", "user_id": str(500 + i), "files": [str(sound)],
                              "start": 0, "repeat": 4, "padding": 0, "fewer_silence": 0,
-                             "silence_frames": 0})
+                             "silence_frames": 0, "bot": i in bots})
         (self.folder / "speakers.json").write_text(json.dumps(speakers))
         self.loopback = self.spawn(LOOPBACK, "--quiet", "--speakers", self.folder / "speakers.json",
                                    "--commands", *options, stdin=subprocess.PIPE)
@@ -100,6 +100,15 @@ class Programs(unittest.TestCase):
         self.credentials = self.folder / "call.json"
         self.credentials.write_bytes(ready)
         return json.loads(ready)
+
+    def record_as_a_bot(self, ready, *options, **popen):
+        """Who joins by itself is told by Discord who is a bot."""
+        token = self.folder / "bot-token"
+        token.write_text(ready["bot_token"])
+        token.chmod(0o600)
+        return self.spawn(RECORD, "--bot-token-file", token, "--gateway-url", ready["gateway_url"],
+                          "--guild-id", ready["guild_id"], "--channel-id", ready["channel_id"],
+                          "-o", self.folder / "out", "--flat", "-f", "wav", *options, **popen)
 
     def command(self, **what):
         self.loopback.stdin.write(json.dumps(what).encode() + b"\n")
@@ -185,6 +194,49 @@ class Programs(unittest.TestCase):
         recorder.communicate(timeout=PATIENCE)
         self.assertEqual(recorder.returncode, 0)
 
+    def test_a_bot_that_is_not_recorded_keeps_no_recording_going(self):
+        ready = self.call(bots=(1,))
+        recorder = self.record_as_a_bot(ready, "--json", "--stop-when-empty", "1s")
+        lines = Lines(recorder)
+        lines.wait("speaking", user_id="500", speaking=True)
+        self.command(do="leave", user_id="500")
+        lines.wait("left", user_id="500")
+        self.assertIn("left", lines.wait("stopping")["reason"])
+        recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 0)
+
+    def test_who_is_not_recorded_is_told_nowhere(self):
+        for isolated in ([], ["--isolated"]):
+            ready = self.call(people=3, bots=(2,))
+            recorder = self.record_as_a_bot(ready, "--control", "--users=-501", *isolated,
+                                            stdin=subprocess.PIPE)
+            lines = Lines(recorder)
+            lines.wait("ready")
+            for user, name in (("500", "Ada"), ("501", "Mallory")):
+                recorder.stdin.write(json.dumps(
+                    {"do": "name", "user_id": user, "name": name}).encode() + b"\n")
+                recorder.stdin.flush()
+            lines.wait("speaking", user_id="500", speaking=True)
+            recorder.stdin.write(b'{"do":"name","user_id":"501","name":"Mallory"}\n')
+            recorder.stdin.flush()
+            lines.wait("stats", people=1)
+            self.command(do="leave", user_id="501")
+            self.command(do="leave", user_id="502")
+            self.command(do="leave", user_id="500")
+            lines.wait("left")
+            stats = lines.wait("stats", people=0)
+            self.assertEqual([s["user_id"] for s in stats["speakers"]], ["500"])
+            recorder.stdin.close()
+            self.assertEqual(lines.wait("end")["status"], 0)
+            told = [(e["event"], e["user_id"]) for e in lines.seen if e["event"] in ("joined", "left")]
+            self.assertEqual([one for one in told if one[1] == "501"], [])
+            self.assertEqual([one for one in told if one[1] == "500"],
+                             [("joined", "500"), ("left", "500")])
+            for path in (self.folder / "out").iterdir():
+                self.assertNotIn("Mallory", path.name)
+                self.assertNotIn(b"Mallory", path.read_bytes(), path.name)
+            shutil.rmtree(self.folder / "out")
+
     def test_ends_when_the_files_are_large_enough_or_the_disk_is_not(self):
         self.call()
         for rule in (("--max-size", "100k"), ("--min-free", "1000T")):
@@ -260,7 +312,7 @@ class Programs(unittest.TestCase):
 
     def test_arguments_that_make_no_sense(self):
         for arguments in ([], ["--max-size", "x"], ["--endpoint", "x"], ["stray"],
-                          ["-c", "/nonexistent"], ["--user-id", "x"]):
+                          ["-c", "/nonexistent"], ["--user-id", "x"], ["--users", "Ada"]):
             done = subprocess.run([str(RECORD), *arguments], capture_output=True, text=True)
             self.assertEqual(done.returncode, 2, arguments)
             self.assertNotEqual(done.stderr, "")
@@ -274,6 +326,83 @@ class Programs(unittest.TestCase):
         _, err = recorder.communicate(timeout=PATIENCE)
         self.assertEqual(recorder.returncode, 1)
         self.assertIn(b"Error", err)
+
+    # --- secrets ---
+
+    @staticmethod
+    def family(pid):
+        """A process and its descendants."""
+        found = [pid]
+        for parent in found:
+            for task in pathlib.Path(f"/proc/{parent}/task").glob("*/children"):
+                try:
+                    found += [int(child) for child in task.read_text().split()]
+                except OSError:  # it has ended
+                    pass
+        return found
+
+    def test_no_program_shows_a_token(self):
+        ready = self.call("--bot-token", "canary-of-the-bot")
+        tokens = {"the voice token": ready["token"].encode(), "the bot token": b"canary-of-the-bot"}
+        for name, token in (("voice", ready["token"]), ("bot", ready["bot_token"])):
+            (self.folder / name).write_text(token)
+            (self.folder / name).chmod(0o600)
+        ids = ("guild-id", ready["guild_id"], "channel-id", ready["channel_id"])
+        options = [("--" + word if i % 2 == 0 else word) for i, word in enumerate(ids)]
+        properties = [f"{ids[i]}={ids[i + 1]}" for i in (0, 2)]
+        voice = [f"endpoint={ready['endpoint']}", f"session-id={ready['session_id']}",
+                 f"user-id={ready['user_id']}", f"token-file={self.folder / 'voice'}"]
+        bot = [f"gateway-url={ready['gateway_url']}", f"bot-token-file={self.folder / 'bot'}"]
+        out = self.folder / "out"
+        record = [RECORD, "-o", out, "-f", "wav", "--json", "--isolated"]
+        join = json.dumps({"do": "join", **{k: ready[k] for k in (
+            "endpoint", "session_id", "token", "user_id", "guild_id", "channel_id")}}) + "\n"
+        launch = ["gst-launch-1.0", "-m", "discordvoicesrc", "num-buffers=200", *properties]
+        for command, said in (
+                ([*record, "--max-duration", "1s", "-c", self.credentials], ""),
+                ([*record, "--max-duration", "1s", *options, "--gateway-url", ready["gateway_url"],
+                  "--bot-token-file", self.folder / "bot"], ""),
+                ([*record, "--max-duration", "1s", "--control"], join),
+                ([BUILD / "pipelines" / "discord-utterances", "-c", self.credentials, "-o",
+                  self.folder / "said", "--max-duration", "1s"], ""),
+                ([*launch, *voice, "!", "discorddecrypt", "!", "fakesink"], ""),
+                ([*launch, *bot, "!", "discordworkerdec", "!", "fakesink"], "")):
+            with self.subTest(" ".join(str(word) for word in command)):
+                logs = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+                environment = dict(os.environ, GST_DEBUG="*:9", GST_DEBUG_FILE=str(logs / "log"),
+                                   GST_DEBUG_NO_COLOR="1", GST_DEBUG_DUMP_DOT_DIR=str(logs),
+                                   G_MESSAGES_DEBUG="all", SOUP_DEBUG="3",
+                                   GST_PLUGIN_PATH=str(BUILD / "elements"),
+                                   GST_DISCORD_WORKER=str(BUILD / "gst/worker/gst-discord-worker"))
+                with open(logs / "stdout", "wb") as stdout, open(logs / "stderr", "wb") as stderr:
+                    process = subprocess.Popen([str(word) for word in command], env=environment,
+                                               stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+                    self.running.append(process)
+                    process.stdin.write(said.encode())
+                    process.stdin.flush()
+                    seen = set()
+                    until = time.monotonic() + PATIENCE
+                    # What everybody on the machine, or its user, can read while it runs.
+                    while process.poll() is None and time.monotonic() < until:
+                        for pid in self.family(process.pid):
+                            for what in ("cmdline", "environ"):
+                                try:
+                                    seen.add(pathlib.Path(f"/proc/{pid}/{what}").read_bytes())
+                                except OSError:  # it has ended, or is locked up
+                                    pass
+                        time.sleep(0.01)
+                self.assertEqual(process.poll(), 0, (logs / "stderr").read_text())
+                self.assertGreater((logs / "log").stat().st_size, 100000)
+                self.assertGreater(len(seen), 1)
+                for token_name, token in tokens.items():
+                    for text in seen:
+                        self.assertNotIn(token, text, f"{token_name} in arguments or environment")
+                    for folder in (logs, out, self.folder / "said"):
+                        for path in folder.rglob("*"):
+                            if path.is_file():
+                                self.assertFalse(token in path.read_bytes(),
+                                                 f"{token_name} in {path.relative_to(self.folder)}")
+                shutil.rmtree(logs)
 
     def test_help_fits_a_terminal(self):
         for program in (RECORD, RECOVER):

@@ -31,6 +31,9 @@ struct CallSnapshot {
   // The voice connection the values belong to. A new connection (move, rejoin) has a larger one,
   // and nothing of an older one may be applied to it.
   std::uint64_t generation = 0;
+  // The connection before whose datagrams may still be on their way down the stream when this is
+  // published: its keys are the ones to open them with. 0: there is none.
+  std::uint64_t after = 0;
   std::optional<transport::Mode> mode;
   std::optional<transport::Key> key;
   // Keys of the end-to-end encryption, and whether it is active; none before the call says.

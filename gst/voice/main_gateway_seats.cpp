@@ -284,9 +284,13 @@ void MainGateway::session_resumed(Time now, Out& out) {
       case SeatState::Asked:
         if (!seat.confirmed) {
           ask(seat, now, out);  // the question may have been lost with the connection
+          break;
         }
-        break;
+        [[fallthrough]];
       case SeatState::AwaitServer:
+        if (!seat.deadline) {
+          seat.deadline = now + move_timeout;  // it passed while there was no session
+        }
         break;
       case SeatState::Seated:
         if (seat.renew_when_ready) {

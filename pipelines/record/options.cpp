@@ -184,7 +184,11 @@ std::optional<Options> parse_options(int argc, char** argv) {
   text(layout, o.layout);
   text(e2ee, o.e2ee);
   text(users, o.users);
-  o.include_bots = include_bots != FALSE;
+  if (auto heard = discord::media::UserRule::parse(o.users, include_bots == FALSE); heard.ok()) {
+    o.heard = std::move(heard).value();
+  } else if (ok) {
+    ok = complain("--users: " + heard.error());
+  }
   const auto id = [&](gchar* from, const char* name, std::uint64_t& into) {
     const std::string value = take(from);
     if (ok && !value.empty()) {

@@ -1,6 +1,7 @@
 // The arguments of discord-record.
 #pragma once
 
+#include "media/user_rule.hpp"
 #include "record/credentials.hpp"
 #include "record/rules.hpp"
 
@@ -24,9 +25,9 @@ struct Options {
   unsigned bitrate = 0;  // 0: the element's own
   std::string e2ee;      // empty: the element's own
   bool journal = true;
-  bool isolated = false;  // decode in worker processes
-  std::string users;          // who is recorded, as the property `users` has it
-  bool include_bots = false;
+  bool isolated = false;           // decode in worker processes
+  std::string users;               // who is recorded, as the property `users` has it
+  discord::media::UserRule heard;  // the same, and whether bots are
   bool control = false;
   Output output = Output::screen;
   Rules rules;

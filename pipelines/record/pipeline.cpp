@@ -95,15 +95,8 @@ std::optional<std::string> RecorderPipeline::build(const Options& options) {
   workers = find("workers");
   record = find("record");
   GstElement* opener = options.isolated ? workers.get() : decrypt.get();
-  g_object_set(opener, "users", options.users.c_str(), "ignore-bots", !options.include_bots,
-               nullptr);
-  gchar* users = nullptr;
-  g_object_get(opener, "users", &users, nullptr);
-  const bool understood = options.users == users;
-  g_free(users);
-  if (!understood) {
-    return "--users " + options.users + " is no list of user ids, as 1,2 or -1,-2.";
-  }
+  g_object_set(opener, "users", options.users.c_str(), "ignore-bots",
+               gboolean{options.heard.ignore_bots()}, nullptr);
   GstElement* sink = record.get();
   g_object_set(sink, "location", options.location.c_str(), "flat", options.flat, "journal",
                options.journal, nullptr);

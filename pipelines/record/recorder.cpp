@@ -105,7 +105,7 @@ nlohmann::json Recorder::stats() const {
   return {{"event", "stats"},
           {"bytes", view_.bytes()},
           {"missing", view_.missing()},
-          {"people", present_.size()},
+          {"people", people_.size()},
           {"speakers", std::move(speakers)}};
 }
 
@@ -162,6 +162,9 @@ void Recorder::mark(const std::string& label) {
 }
 
 void Recorder::set_name(std::uint64_t user, const std::string& name) {
+  if (!hears(user)) {
+    return;
+  }
   names_[user] = name;
   view_.set_name(user, name);
   if (!elements_.record) {
@@ -317,15 +320,44 @@ void Recorder::hear_people(const GstStructure* s) {
   }
   if (gst_structure_has_name(s, "discord-user-joined")) {
     present_.insert(user);
-    event({{"event", "joined"}, {"user_id", id_text(user)}});
   } else {
     present_.erase(user);
+  }
+  count(user);
+}
+
+bool Recorder::hears(std::uint64_t user) const {
+  const auto bot = bots_.find(user);
+  return options_.heard.of(user, bot != bots_.end() ? std::optional(bot->second) : std::nullopt,
+                           false) != media::Admission::denied;
+}
+
+void Recorder::count(std::uint64_t user) {
+  if (present_.contains(user) && hears(user)) {
+    if (people_.insert(user).second) {
+      event({{"event", "joined"}, {"user_id", id_text(user)}});
+    }
+  } else if (people_.erase(user) > 0) {
     event({{"event", "left"}, {"user_id", id_text(user)}});
   }
-  if (!present_.empty()) {
+  if (!people_.empty()) {
     empty_since_.reset();
   } else if (!empty_since_) {
     empty_since_ = elapsed();
+  }
+}
+
+void Recorder::hear_info(const GstStructure* s) {
+  const std::uint64_t user = uint64(s, "user-id");
+  gboolean bot = FALSE;
+  if (gst_structure_get_boolean(s, "bot", &bot)) {
+    bots_[user] = bot != FALSE;
+    count(user);
+  }
+  const std::string display = text(s, "display-name");
+  if (!display.empty() && hears(user)) {
+    view_.set_name(user, display);
+    names_[user] = display;
   }
 }
 
@@ -336,7 +368,7 @@ void Recorder::hear_element(const GstStructure* s) {
     event({{"event", "state"}, {"state", state}, {"reason", text(s, "reason")}});
     if (state == "connected" && started_ == 0) {
       started_ = g_get_monotonic_time();
-      empty_since_ = present_.empty() ? std::optional(0.0) : std::nullopt;
+      empty_since_ = people_.empty() ? std::optional(0.0) : std::nullopt;
       say(std::string("Connected; recording. ") +
           (keys_ ? "m marks a moment, q stops." : "Ctrl-C stops."));
       g_timeout_add(tick_ms, on_tick, this);
@@ -348,11 +380,7 @@ void Recorder::hear_element(const GstStructure* s) {
   } else if (name == "discord-user-joined" || name == "discord-user-left") {
     hear_people(s);
   } else if (name == "discord-user-info") {
-    const std::string display = text(s, "display-name");
-    if (!display.empty()) {
-      view_.set_name(uint64(s, "user-id"), display);
-      names_[uint64(s, "user-id")] = display;
-    }
+    hear_info(s);
   } else if (name == "discord-speaking") {
     gboolean speaking = FALSE;
     guint ssrc = 0;

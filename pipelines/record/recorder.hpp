@@ -54,6 +54,7 @@ class Recorder {
   void hear_encryption(const GstStructure* s);
   void hear_file(const GstStructure* s);
   void hear_people(const GstStructure* s);
+  void hear_info(const GstStructure* s);
 
   // What people and programs say.
   static gboolean on_interrupt(gpointer self);
@@ -74,6 +75,12 @@ class Recorder {
   nlohmann::json stats() const;
   void print_result();
 
+  // Whether this user is recorded, as far as is known.
+  bool hears(std::uint64_t user) const;
+  // Somebody has come or gone, or is known to be a bot: who is not recorded is told nowhere, and
+  // keeps no recording going.
+  void count(std::uint64_t user);
+
   double elapsed() const;
   pipelines::Chain chain() const;
   // A figure for people: 0 once nothing is missing.
@@ -86,7 +93,9 @@ class Recorder {
   pipelines::Screen screen_;
   std::vector<File> files_;
   std::map<std::uint64_t, std::string> names_;
-  std::set<std::uint64_t> present_;
+  std::map<std::uint64_t, bool> bots_;  // of those whose names are known
+  std::set<std::uint64_t> present_;     // all others in the call
+  std::set<std::uint64_t> people_;      // those of them who are recorded
   std::optional<double> empty_since_;
   std::string privacy_code_;
   discord::GObjectPtr<GDataInputStream> input_;

@@ -82,6 +82,14 @@ struct Call {
   loopback::Server server;
 };
 
+// What a source says when nothing of that connection comes any more.
+inline EventPtr connection_left(std::uint64_t connection) {
+  return EventPtr(
+      gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM_STICKY,
+                           gst_structure_new("discord-connection-left", "connection", G_TYPE_UINT64,
+                                             guint64{connection}, nullptr)));
+}
+
 // The session of a source, by the query that elements use.
 class SessionView {
  public:

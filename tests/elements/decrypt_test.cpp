@@ -86,6 +86,14 @@ class InACall : public testing::Test {
       call.key = some_key(seed);
     });
   }
+  // A second connection, as after a move; `after` is the one whose packets may still come.
+  void connect_anew(std::uint64_t after = 0) {
+    session_->state().update([&](CallSnapshot& call) {
+      call = CallSnapshot();
+      call.generation = 2;
+      call.after = after;
+    });
+  }
   void map(std::uint32_t ssrc, std::uint64_t user) {
     session_->state().update([&](CallSnapshot& call) { call.users[ssrc] = user; });
   }
@@ -537,16 +545,51 @@ TEST_F(InACall, ANewConnectionKeepsNothingOfTheOld) {
   map(1, 1001);
   push(h_, sealer_.rtp(1, opus_packet()), 0);
   EXPECT_EQ(user_of(pull()), 1001u);
-  session_->state().update([](CallSnapshot& call) {
-    call = CallSnapshot();
-    call.generation = 2;
-  });
+  connect_anew();
   use_key(2, 0x55);
   push(h_, sealer_.rtp(2, opus_packet()), 20);
   EXPECT_EQ(count("bad-tag"), 1u) << "the old key opens nothing any more";
   Sealer next(Mode::aead_aes256_gcm_rtpsize, some_key(0x55));
   push(h_, next.rtp(1, opus_packet()), 40);
   EXPECT_EQ(user_of(pull()), 0u) << "SSRCs of the old connection mean nobody";
+}
+
+// What lay in the socket of a left call was opened with the key of the next one: ten packets of two
+// thousand were lost.
+TEST_F(InACall, WhatTheLeftConnectionSentIsOpenedWithItsKey) {
+  use_key(1, 0x21);
+  map(1, 1001);
+  push(h_, sealer_.rtp(1, opus_packet()), 0);
+  EXPECT_EQ(user_of(pull()), 1001u);
+  connect_anew(1);
+  push(h_, sealer_.rtp(2, opus_packet()), 20);
+  EXPECT_EQ(user_of(pull()), 1001u);
+  use_key(2, 0x55);
+  map(1, 1002);
+  push(h_, sealer_.rtp(3, opus_packet()), 40);
+  EXPECT_EQ(user_of(pull()), 1001u);
+
+  gst_harness_push_event(h_.get(), connection_left(1).release());
+  Sealer next(Mode::aead_aes256_gcm_rtpsize, some_key(0x55));
+  push(h_, next.rtp(1, opus_packet()), 60);
+  EXPECT_EQ(user_of(pull()), 1002u);
+  EXPECT_EQ(count("bad-tag"), 0u);
+  push(h_, sealer_.rtp(4, opus_packet()), 80);
+  EXPECT_EQ(count("bad-tag"), 1u) << "what comes after the end of its connection is nothing";
+}
+
+// Speakers of the left call would stay until somebody speaks in the next one.
+TEST_F(InACall, TheNextConnectionBeginsWithoutAPacketToo) {
+  use_key(1, 0x21);
+  map(1, 1001);
+  push(h_, sealer_.rtp(1, opus_packet()), 0);
+  EXPECT_EQ(user_of(pull()), 1001u);
+  EXPECT_EQ(speaking(), "1/1001 on @0");
+  connect_anew(1);
+  gst_harness_push_event(h_.get(), connection_left(1).release());
+  const MessagePtr off(
+      gst_bus_timed_pop_filtered(bus_.get(), 20 * GST_SECOND, GST_MESSAGE_ELEMENT));
+  EXPECT_TRUE(off) << "who spoke there, speaks no more";
 }
 
 TEST_F(InACall, SpeechEndsByTheClockWhenNothingComes) {
@@ -718,7 +761,9 @@ TEST_F(InACall, NamesOfThoseWhoAreNotHeardGoNoFurther) {
     tell(what, 1001);
     tell(what, 1002);
   }
-  EXPECT_EQ(told(), "discord-user-info 1002; discord-user-joined 1002; discord-user-left 1002; ");
+  EXPECT_EQ(told(),
+            "discord-speaking 1002; discord-user-info 1002; discord-user-joined 1002; "
+            "discord-user-left 1002; ");
   g_object_set(h_->element, "users", "", nullptr);
   push(h_, sealer_.rtp(2, opus_packet(), 2), 20);
   EXPECT_EQ(told(), "discord-user-info 1001; ") << "now the name is told after all";

@@ -122,6 +122,32 @@ TEST_P(VoiceBinRaw, APadASpeakerWithWhoItIs) {
 INSTANTIATE_TEST_SUITE_P(Isolation, VoiceBinRaw, testing::Values("process", "none"),
                          [](const auto& row) { return std::string(row.param); });
 
+// Set on the bin, and in force in the decoder inside: who is not heard has no pad.
+TEST_P(VoiceBinRaw, WhoIsNotHeardHasNoPad) {
+  loopback::Options o = two_tones();
+  auto& talkers = o.calls.front().talkers;
+  talkers.push_back(talker(103, 2003, 3, bob));
+  talkers[2].speaker.name = "Jukebox";
+  talkers[2].speaker.bot = true;
+  Call call(std::move(o));
+  Pipeline p(alone(bin(call, std::string("users=-102 isolation=") + GetParam())));
+  ShownPads shown(p, "bin", "fakesink sync=false async=false");
+  p.play();
+  const auto bin_element = p.get("bin");
+  EXPECT_EQ(read_text(bin_element.get(), "users"), "-102");
+  EXPECT_TRUE(read<gboolean>(bin_element.get(), "ignore-bots"));
+  // Both have been denied a while, and Ada has been heard in it.
+  while (count_of(bin_element.get(), "denied") < 40) {
+    g_usleep(2000);
+  }
+  ASSERT_TRUE(shown.wait([](const auto& pads) { return pads.contains("src_2001"); }));
+  EXPECT_TRUE(shown.wait([](const auto& pads) { return pads.size() == 1; }));
+  // Who is admitted while it runs gets one.
+  g_object_set(bin_element.get(), "users", "", "ignore-bots", FALSE, nullptr);
+  EXPECT_TRUE(shown.wait(
+      [](const auto& pads) { return pads.contains("src_2002") && pads.contains("src_2003"); }));
+}
+
 TEST(VoiceBin, EachPadCarriesItsOwnSpeaker) {
   Call call(two_tones());
   Ear ears[2];

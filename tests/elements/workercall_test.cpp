@@ -16,6 +16,7 @@ namespace {
 struct Step {
   std::size_t before;  // the datagram of that number
   std::function<void(CallSnapshot&)> change;
+  std::uint64_t left = 0;  // and the stream says that this connection is over
 };
 
 struct Output {
@@ -70,6 +71,9 @@ Output run(const std::string& line, const std::vector<OnWire>& datagrams,
       for (const Step& step : steps) {
         if (step.before == i) {
           session.state().update(step.change);
+          if (step.left != 0) {
+            gst_harness_push_event(h.get(), test::connection_left(step.left).release());
+          }
         }
       }
       GstBuffer* buffer =
@@ -181,6 +185,33 @@ TEST(WorkerCall, ProcessesAndThisProcessSoundTheSame) {
     const Output shared = run("discordworkerdec pool=together", call.datagrams, call.steps);
     EXPECT_TRUE(here.buffers == shared.buffers);
     EXPECT_EQ(here.counts, shared.counts);
+  }
+}
+
+// After a move, what lay in the socket of the left call was opened with the key of the next one.
+TEST(WorkerCall, WhatTheLeftConnectionSentIsOpenedWithItsKey) {
+  const transport::Key other = test::some_key(0x55);
+  std::vector<OnWire> datagrams = rig::call(2, 50, Weather{});
+  const std::size_t before = datagrams.size();
+  for (OnWire& datagram : rig::call(2, 50, Weather{}, 2000, {}, other)) {
+    datagram.arrival += 5s;
+    datagrams.push_back(std::move(datagram));
+  }
+  const std::vector<Step> steps = {
+      {before / 2,
+       [&](CallSnapshot& call) {
+         call.generation = 2;
+         call.after = 1;
+         call.key = other;
+       }},
+      {before, [](CallSnapshot&) {}, 1},
+  };
+  for (const char* line : {"discordworkerdec isolation=none", "discordworkerdec isolation=process",
+                           "discorddecrypt ! discordreorder"}) {
+    const Output out = run(line, datagrams, steps);
+    EXPECT_EQ(out.counts.at("bad-tag"), 0u) << line;
+    EXPECT_EQ(out.counts.at("received"), datagrams.size()) << line;
+    EXPECT_EQ(out.buffers.size(), 4u) << line;
   }
 }
 

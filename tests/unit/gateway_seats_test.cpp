@@ -488,6 +488,35 @@ TEST(GatewayRenew, AskedForWithoutAnAnswerToLeaving) {
   EXPECT_EQ(r.asked(), "3000");
 }
 
+// A bot that was moved while its gateway was lost for long waited for the voice server for ever.
+TEST(GatewayMove, AServerThatDidNotComeWhileTheGatewayWasLostIsAskedFor) {
+  GatewayRig r;
+  r.sit();
+  r.own_state(GatewayRig::other_channel);
+  r.close(1006);
+  r.advance(11s);
+  EXPECT_EQ(r.count_sent(4), 1u);
+  r.resume();
+  r.advance(11s);
+  EXPECT_TRUE(r.asked().is_null());
+  EXPECT_EQ(r.count_sent(4), 2u);
+  r.own_state(0);
+  EXPECT_EQ(r.asked(), std::to_string(GatewayRig::other_channel));
+}
+
+TEST(GatewayJoin, AServerThatDidNotComeWhileTheGatewayWasLostIsAskedFor) {
+  GatewayRig r;
+  r.connect();
+  r.guild();
+  r.gateway.join(GatewayRig::wish(), r.now, r.out);
+  r.own_state(GatewayRig::channel_id);
+  r.close(1006);
+  r.advance(16s);
+  r.resume();
+  r.advance(16s);
+  EXPECT_EQ(r.count<SeatFailed>(), 1u) << "with a sentence, and not after waiting for ever";
+}
+
 TEST(GatewayRenew, WaitsForTheSession) {
   GatewayRig r;
   const auto seat = r.sit();

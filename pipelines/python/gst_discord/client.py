@@ -8,7 +8,7 @@ import inspect
 import logging
 import warnings
 import weakref
-from typing import Any, Callable, Dict, Optional, Set
+from typing import Any, Callable, Dict, Iterable, Optional, Set
 
 import discord
 
@@ -37,6 +37,26 @@ def _hopeless(error: Any) -> bool:
     """Whether trying again can change nothing: bad settings, or end-to-end encryption that is refused."""
     return (error.matches(Gst.ResourceError.quark(), Gst.ResourceError.SETTINGS)
             or error.matches(Gst.StreamError.quark(), Gst.StreamError.DECRYPT))
+
+
+def _heard(users: Optional[Iterable[Any]], ignore_users: Iterable[Any], ignore_bots: Optional[bool]) -> Dict[str, Any]:
+    """Who is heard, as properties of discordworkerdec."""
+    def ids(people: Iterable[Any]) -> list:
+        found = [getattr(one, "id", one) for one in people]
+        for one in found:
+            if not isinstance(one, int) or isinstance(one, bool) or not 0 < one < 2 ** 64:
+                raise TypeError(f"{one!r} is neither a user nor the id of one")
+        return found
+
+    properties: Dict[str, Any] = {}
+    only, never = None if users is None else ids(users), ids(ignore_users)
+    if only is not None and not only:
+        raise ValueError("users is empty, so nobody would be heard; None hears everybody")
+    if only or never:
+        properties["users"] = ",".join([str(one) for one in only or ()] + [f"-{one}" for one in never])
+    if ignore_bots is not None:
+        properties["ignore-bots"] = bool(ignore_bots)
+    return properties
 
 
 class VoiceClient(discord.VoiceProtocol):
@@ -320,15 +340,22 @@ class VoiceClient(discord.VoiceProtocol):
     # Listening.
 
     def listen(self, sink: AudioSink, processing_pool: Optional[AudioProcessPool] = None, *, decode: bool = True,
-               supress_warning: bool = False, after: Optional[Callable[..., Any]] = None, **kwargs: Any) -> None:
+               supress_warning: bool = False, after: Optional[Callable[..., Any]] = None,
+               users: Optional[Iterable[Any]] = None, ignore_users: Iterable[Any] = (),
+               ignore_bots: Optional[bool] = None, **kwargs: Any) -> None:
         """Gives what is said to a sink until stop_listening.
 
         processing_pool: whose workers decrypt and decode; None = own ones. decode=False gives Opus packets.
         after: called with the sink and the keyword arguments when all is done and the sink cleaned up, as a
             coroutine function or a plain one. A parameter called `exc` or `error` gets what ended listening, or None.
+        users: members, users, objects or ids; nobody else is heard. None hears everybody.
+        ignore_users: the same of those who are not heard; counts more than `users`.
+        ignore_bots: bots are not heard, but for those in `users`; None = worker_properties, or True.
 
-        Raises ClientException when not connected or listening already, TypeError for what is no sink or pool,
-        ValueError for a sink that cannot use Opus packets. Warns, unless supress_warning, when the sink before is
+        Nothing that is said by somebody who is not heard is decrypted end to end or decoded.
+
+        Raises ClientException when not connected or listening already, TypeError for what is no sink, pool or user,
+        ValueError for a sink that cannot use Opus packets and for an empty `users`. Warns, unless supress_warning, when the sink before is
         still being cleaned up.
         """
         if not self.is_connected():
@@ -341,6 +368,7 @@ class VoiceClient(discord.VoiceProtocol):
             raise TypeError(f"processing_pool must be an AudioProcessPool, not {type(processing_pool).__name__}")
         if not decode and not sink.ACCEPTS_OPUS:
             raise ValueError(f"{type(sink).__name__} needs decoded audio")
+        heard = _heard(users, ignore_users, ignore_bots)
         if any(listening.sink is sink for listening in self._cleaning):
             raise discord.ClientException("This sink is still being cleaned up.")
         if self._cleaning and not supress_warning:
@@ -352,6 +380,7 @@ class VoiceClient(discord.VoiceProtocol):
         if processing_pool is not None:
             properties.update(processing_pool.properties())
         properties.update(self.worker_properties)
+        properties.update(heard)
         listening = Listening(self._call.pipeline, self._call.tee, sink, properties, decode=decode,
                               resolve=self._resolve, finished=self._finished)
         if processing_pool is not None:
@@ -481,6 +510,11 @@ class VoiceClient(discord.VoiceProtocol):
             user_id = structure.get_value("user-id")
             if user_id:
                 self._remember(structure.get_value("ssrc"), user_id)
+        elif structure.get_name() == "discord-user-joined":
+            # Whoever came after us may be a bot as well.
+            member = self.guild.get_member(structure.get_value("user-id"))
+            if member is not None:
+                self._call.set_user(member.id, member.display_name, member.bot)
 
     # The end of the process.
 
