@@ -29,7 +29,9 @@ struct SpeakerCheckpoint {
 };
 static_assert(std::is_trivially_copyable_v<SpeakerCheckpoint>);
 
-// How many of a speaker's last packets a new decoder must hear before nobody hears the seam.
-inline constexpr std::size_t warm_up_packets = 25;
+// How many of a speaker's last packets a new decoder must hear before nobody hears the seam. A
+// difference of a bit does not fade, it ends all at once or is loud again some packets later:
+// docs/numbers.md has what other numbers give.
+inline constexpr std::size_t warm_up_packets = 75;
 
 }  // namespace discord::media

@@ -187,16 +187,17 @@ void hop_latency(const std::vector<corpus::Talk>& talks) {
 }
 
 void start_and_replace(const std::vector<corpus::Talk>& talks) {
+  constexpr std::size_t heard = media::warm_up_packets;
   std::vector<double> starts, again, pauses;
   for (int round = 0; round < 30; ++round) {
-    const auto datagrams = corpus::call(talks, 1, 60, mode, corpus::some_key());
+    const auto datagrams = corpus::call(talks, 1, heard + 1, mode, corpus::some_key());
     Ear ear;
     const auto begin = Clock::now();
     worker::Pool pool(config(true), ear);
     pool.set_key(1, mode, corpus::some_key(), Time{});
     pool.push(datagrams[0].bytes, datagrams[0].arrival);
     starts.push_back(us(ear.wait_for(1) - begin) / 1000);
-    for (std::size_t i = 1; i < 40; ++i) {
+    for (std::size_t i = 1; i < heard; ++i) {
       pool.push(datagrams[i].bytes, datagrams[i].arrival);
       ear.wait_for(i + 1);
     }
@@ -206,9 +207,9 @@ void start_and_replace(const std::vector<corpus::Talk>& talks) {
     const pid_t pid = pool.pids().at(0);
     const auto killed = Clock::now();
     kill(pid, SIGKILL);
-    pool.push(other[0].bytes, datagrams[40].arrival);
-    again.push_back(us(ear.wait_for(41) - killed) / 1000);
-    pool.drain(datagrams[40].arrival);
+    pool.push(other[0].bytes, datagrams[heard].arrival);
+    again.push_back(us(ear.wait_for(heard + 1) - killed) / 1000);
+    pool.drain(datagrams[heard].arrival);
     for (const double pause : ear.pauses) {
       pauses.push_back(pause / 1000);
     }
@@ -217,8 +218,9 @@ void start_and_replace(const std::vector<corpus::Talk>& talks) {
       "\n## Start and replacement (30 of each)\n\n| | median (ms) | worst (ms) |\n|---|---|---|\n"
       "| pool made to first frame | %.2f | %.2f |\n"
       "| loss noticed to the successor's packets on its ring | %.2f | %.2f |\n"
-      "| kill to the next frame, with 25 packets heard again | %.2f | %.2f |\n",
-      at(starts, 0.5), at(starts, 1), at(pauses, 0.5), at(pauses, 1), at(again, 0.5), at(again, 1));
+      "| kill to the next frame, with %zu packets heard again | %.2f | %.2f |\n",
+      at(starts, 0.5), at(starts, 1), at(pauses, 0.5), at(pauses, 1), heard, at(again, 0.5),
+      at(again, 1));
   std::fflush(stdout);
 }
 

@@ -120,8 +120,8 @@ TEST(SpeakerDecoder, ConcealsAnyLengthExactly) {
   }
 }
 
-// The state of a decoder that has heard the last half second differs little from one that has heard
-// everything.
+// The state of a decoder that has heard the last second and a half differs little from one that has
+// heard everything.
 TEST(SpeakerDecoder, WarmUpLeavesLittleDifference) {
   Slot one, two, cold;
   SpeakerDecoder whole(one.bytes), warmed(two.bytes), fresh(cold.bytes);

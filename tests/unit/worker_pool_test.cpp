@@ -466,7 +466,7 @@ TEST_F(Hostile, SpeakerWhosePacketsKeepKillingIsMuted) {
 }
 
 // A packet that is harmless after others and deadly as the first: only a successor, which hears the
-// last 25 again, dies of it, before it has anything to do.
+// last packets again, dies of it, before it has anything to do.
 TEST_F(Hostile, PacketThatKillsOnlyWhenItIsHeardAgainDoesNotEndTheCall) {
   Sealer sealer;
   Watcher watcher;
@@ -489,17 +489,18 @@ TEST_F(Hostile, PacketThatKillsOnlyWhenItIsHeardAgainDoesNotEndTheCall) {
     }
     pool.drain(at);
   };
-  for (int i = 0; i < 30; ++i) {  // the last 25 of them begin with number 5
+  constexpr int before = media::warm_up_packets + 5;  // what is heard again begins with number 5
+  for (int i = 0; i < before; ++i) {
     say(i);
   }
   kill(pool.pids().at(0), SIGKILL);
   ASSERT_TRUE(watcher.wait_for(WorkerEvent::What::lost, 1));
-  for (int i = 30; i < 40; ++i) {
+  for (int i = before; i < before + 10; ++i) {
     say(i);
   }
   EXPECT_EQ(watcher.failure(), "");
   EXPECT_EQ(watcher.count(WorkerEvent::What::lost), 2u);
-  EXPECT_EQ(pool.ledger().played, 80u);
+  EXPECT_EQ(pool.ledger().played, 2u * (before + 10));
   EXPECT_EQ(pool.ledger().skipped, 0u);
 }
 
