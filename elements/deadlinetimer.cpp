@@ -100,6 +100,7 @@ struct DeadlineTimer::Wait : std::enable_shared_from_this<DeadlineTimer::Wait> {
         [](gpointer data) { delete static_cast<std::shared_ptr<Wait>*>(data); });
     if (result != GST_CLOCK_OK) {
       GST_ERROR_OBJECT(element, "the clock cannot be waited on (%d)", result);
+      cancel();  // the next change tries again
     }
   }
 

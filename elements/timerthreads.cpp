@@ -2,9 +2,11 @@
 
 #include "base/mutex.hpp"
 
+#include <gst/gst.h>
 #include <pthread.h>
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace discord {
@@ -47,10 +49,16 @@ struct TimerThreads::Shared : std::enable_shared_from_this<TimerThreads::Shared>
     if (idle > 0 || queue.empty()) {
       return;
     }
-    ++idle;
     threads.emplace_back();
-    threads.back() = std::thread(
-        [self = shared_from_this(), place = std::prev(threads.end())] { self->run(place); });
+    try {
+      threads.back() = std::thread(
+          [self = shared_from_this(), place = std::prev(threads.end())] { self->run(place); });
+      ++idle;
+    } catch (const std::system_error& e) {
+      // Called from C. Whoever is inside a callback takes the work when it comes back.
+      threads.pop_back();
+      GST_WARNING("There is no thread for a deadline: %s", e.what());
+    }
   }
 
   // When the first of the queue may be taken.

@@ -39,10 +39,12 @@ PY
   [ "${#source[@]}" -gt 5 ] || exit 1
 }
 
-# Runs a pipeline until it ends or Ctrl-C, and lets it finish its files.
+# Runs a pipeline until it ends or Ctrl-C, and lets it finish its files; with an empty `eos` it just
+# ends, since a branch that got no pad never hears of the end.
 launch() {
   local status=0
-  gst-launch-1.0 -q -e "$@" &
+  # shellcheck disable=SC2086  # set and empty: nothing
+  gst-launch-1.0 -q ${eos--e} "$@" &
   child=$!
   trap 'kill -INT $child 2>/dev/null' INT TERM
   # A signal ends the waiting, not the pipeline.

@@ -11,7 +11,7 @@ namespace {
 
 constexpr char description[] =
     "How to get into a call\n"
-    "  A voice connection needs five values that every Discord library knows after\n"
+    "  A voice connection needs six values that every Discord library knows after\n"
     "  it has joined a channel (VOICE_STATE_UPDATE, VOICE_SERVER_UPDATE): endpoint,\n"
     "  session id, token, and the ids of bot user, server and channel. Give them\n"
     "  as options, as a JSON file with --credentials (the first line that\n"

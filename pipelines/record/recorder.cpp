@@ -531,8 +531,11 @@ void Recorder::print_result() {
             all > 0 ? 100.0 * static_cast<double>(all - lost) / static_cast<double>(all) : 100.0,
             file.path.c_str());
   }
-  if (files_.empty()) {
-    g_print("Nobody spoke, so there is no file.\n");
+  if (files_.empty() && !failed_) {
+    const bool heard = std::any_of(view_.rows().begin(), view_.rows().end(),
+                                   [](const auto& row) { return row.second.received > 0; });
+    g_print(heard ? "There is no file; what was in the way is said above.\n"
+                  : "Nobody spoke, so there is no file.\n");
   }
 }
 

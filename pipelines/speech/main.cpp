@@ -121,7 +121,9 @@ bool write_file(const Run& run, const std::string& stem, const MappedBuffer& sam
       const auto header = wav_header(static_cast<std::uint32_t>(samples.size()));
       const bool ok = write_all(fd, header.data(), header.size()) &&
                       write_all(fd, samples.data(), samples.size());
+      const int problem = errno;
       close(fd);
+      errno = problem;
       return ok;
     }
     if (errno != EEXIST) {
@@ -137,7 +139,16 @@ bool say(const nlohmann::json& line) {
   return write_all(STDOUT_FILENO, text.data(), text.size());
 }
 
-// False when nobody reads any more.
+// False after a write to standard output that did not work: nobody reads any more, or it failed.
+bool stop_writing(Run& run) {
+  if (errno != EPIPE) {
+    g_printerr("Error: standard output cannot be written: %s.\n", g_strerror(errno));
+    run.failed = true;
+  }
+  return false;
+}
+
+// False when nobody reads any more, or what was said cannot be written.
 bool hand_out(Run& run, GstBuffer* buffer) {
   const MappedBuffer samples(buffer, GST_MAP_READ);
   GstCustomMeta* meta = gst_buffer_get_custom_meta(buffer, "GstDiscordUtterance");
@@ -170,7 +181,8 @@ bool hand_out(Run& run, GstBuffer* buffer) {
                          {"goes_on", goes_on != FALSE}};
   if (run.arguments.pipe) {
     line["bytes"] = samples.size();
-    return say(line) && write_all(STDOUT_FILENO, samples.data(), samples.size());
+    return (say(line) && write_all(STDOUT_FILENO, samples.data(), samples.size())) ||
+           stop_writing(run);
   }
   const std::string stem = std::to_string(user != 0 ? user : ssrc) + "-" +
                            std::to_string(start / GST_MSECOND) +
@@ -183,7 +195,7 @@ bool hand_out(Run& run, GstBuffer* buffer) {
     return false;
   }
   line["file"] = run.arguments.folder + "/" + name;
-  return say(line);
+  return say(line) || stop_writing(run);
 }
 
 gboolean on_signal(gpointer data) {
