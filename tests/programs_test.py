@@ -476,6 +476,15 @@ class Programs(unittest.TestCase):
         self.assertGreater(len(samples), 2 * 24000)
         self.assertGreater(max(samples), 4000)
 
+    def test_utterances_that_cannot_be_written_are_an_error(self):
+        self.call()
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [str(BUILD / "pipelines" / "discord-utterances"), "-c", str(self.credentials), "--pipe",
+                 "--max-duration", "10s"], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"No space left on device", done.stderr)
+
     def test_script_utterances(self):
         self.call()
         status, out, err = self.script("utterances", self.folder / "said")
