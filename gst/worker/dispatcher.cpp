@@ -276,7 +276,7 @@ void WorkerSet::deliver(PoolObserver& observer, const Delivery& delivery) {
 void WorkerSet::called(std::size_t place) {
   Lock lock(mutex);
   calling_ = nobody;
-  if (!places_[place].session) {
+  if (!places_[place].session || failed_) {
     changed.notify_all();
   }
 }

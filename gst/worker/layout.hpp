@@ -58,7 +58,7 @@ inline constexpr std::size_t output_ring_offset = page_size;
 inline constexpr std::size_t output_size = output_ring_offset + ring_size;
 
 // Descriptors a worker is born with, beside 0 to 2 on /dev/null; behind them the reading end of a
-// pipe that kills it (see WorkerProcess), which nothing here has to know.
+// pipe that kills it (see WorkerProcess).
 inline constexpr int input_fd = 3;
 inline constexpr int output_fd = 4;
 inline constexpr int doorbell_fd = 5;
@@ -71,6 +71,10 @@ constexpr int input_fd_of(std::size_t channel) {
 }
 constexpr int output_fd_of(std::size_t channel) {
   return channel == 0 ? output_fd : static_cast<int>(5 + 2 * channel);
+}
+constexpr int leash_fd_of(std::size_t channels) {
+  const int last = output_fd_of(channels - 1);
+  return (last > doorbell_fd ? last : doorbell_fd) + 1;
 }
 
 // Counters are positions since the beginning and never wrap; each in a cache line of its own.

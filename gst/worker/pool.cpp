@@ -275,8 +275,10 @@ void Pool::drain(Time now) {
   set_->want();
   set_->ring();
   set_->changed.wait(lock.native(), [this, &s] {
-    return set_->failed() || std::none_of(s.lanes.begin(), s.lanes.end(),
-                                          [](const auto& lane) { return lane->draining(); });
+    // What comes after a failure must not overtake the news of it.
+    return set_->failed() ? set_->failure_told(place_)
+                          : std::none_of(s.lanes.begin(), s.lanes.end(),
+                                         [](const auto& lane) { return lane->draining(); });
   });
 }
 

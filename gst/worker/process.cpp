@@ -26,13 +26,6 @@ int make_memfd(const char* name) noexcept {
   return move_up(fd >= 0 || errno != EINVAL ? fd : memfd_create(name, flags));
 }
 
-// SIGKILL for `pid` when something is written into the pipe that `fd` reads, or nobody can write
-// into it any more.
-bool kill_at_end_of(int fd, pid_t pid) noexcept {
-  return fcntl(fd, F_SETOWN, pid) == 0 && fcntl(fd, F_SETSIG, SIGKILL) == 0 &&
-         fcntl(fd, F_SETFL, O_ASYNC) == 0;
-}
-
 }  // namespace
 
 int move_up(int fd) noexcept {
@@ -143,7 +136,7 @@ std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& setting
     posix_spawn_file_actions_adddup2(&actions, channel.input_descriptor(), input_fd_of(i));
     posix_spawn_file_actions_adddup2(&actions, channel.output_descriptor(), output_fd_of(i));
   }
-  const int leash_fd = std::max(doorbell_fd, output_fd_of(settings.channels - 1)) + 1;
+  const int leash_fd = leash_fd_of(settings.channels);
   posix_spawn_file_actions_adddup2(&actions, worker_end.get(), leash_fd);
   posix_spawn_file_actions_addclosefrom_np(&actions, leash_fd + 1);
   // The host's signal masks and handlers are not the worker's. A session of its own: Ctrl-C in a
@@ -179,8 +172,6 @@ std::unique_ptr<WorkerProcess> WorkerProcess::spawn(const SpawnSettings& setting
     problem = std::string("The worker cannot be watched: ") + strerror(errno);
     return nullptr;
   }
-  // Where a kernel does not know this, the death signal and kill() are all there is.
-  kill_at_end_of(worker_end.get(), worker->pid_);
   return worker;
 }
 

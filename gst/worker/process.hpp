@@ -136,8 +136,8 @@ class WorkerProcess {
   FileDescriptor pidfd_;
   // A host that was root when it started the worker and has dropped its privileges since may not
   // kill it, and its own end no longer sends the death signal: both are checked against who it is
-  // then. A signal for a pipe is checked against who it was when that was set up. The worker holds
-  // the reading end, we the writing end: a byte, or our end, kills it.
+  // then. The worker holds the reading end of a pipe, for which it has asked the kernel to kill it,
+  // we the writing end: a byte, or our end, kills it.
   FileDescriptor leash_;
   bool reaped_ = false;
 };

@@ -2,8 +2,10 @@
 
 #include "config.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/landlock.h>
+#include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -96,16 +98,29 @@ bool filter_system_calls(int doorbell) noexcept {
   return ok;
 }
 
+// SIGKILL for us when something is written into this pipe, or nobody can write into it any more.
+// False when that has happened already. We ask for it ourselves, as whom we are by now: a signal
+// that the host asked for would be refused if the host had become somebody else before it asked.
+bool obey(int leash) noexcept {
+  // Where a kernel does not know this, the death signal and the host's kill() are all there is.
+  if (fcntl(leash, F_SETOWN, getpid()) != 0 || fcntl(leash, F_SETSIG, SIGKILL) != 0 ||
+      fcntl(leash, F_SETFL, O_ASYNC) != 0) {
+    return true;
+  }
+  pollfd pulled{leash, POLLIN, 0};
+  return poll(&pulled, 1, 0) <= 0;
+}
+
 }  // namespace
 
-bool settle(pid_t parent, uid_t uid, SandboxParts& missing) noexcept {
+bool settle(pid_t parent, uid_t uid, int leash, SandboxParts& missing) noexcept {
   if (!drop_root(uid)) {
     missing |= bit(SandboxPart::other_user);
   }
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
     missing |= bit(SandboxPart::dies_with_parent);
   }
-  return getppid() == parent;
+  return obey(leash) && getppid() == parent;
 }
 
 SandboxParts lock_down(int doorbell) noexcept {

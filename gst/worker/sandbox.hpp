@@ -21,9 +21,10 @@ using SandboxParts = std::uint32_t;
 
 // First half, before anything is read from anybody: drops root to `uid` (and the groups), then asks
 // to die with the parent, because the change of uid clears that, then compares the parent with
-// `parent`, because it may have died before. False when the parent has gone: leave. `missing`
-// collects what was not allowed.
-bool settle(pid_t parent, uid_t uid, SandboxParts& missing) noexcept;
+// `parent`, because it may have died before. `leash` is a pipe whose end, or a byte in it, is the
+// same as the parent's death: a parent that has dropped its privileges may send no signal. False
+// when the parent has gone: leave. `missing` collects what was not allowed.
+bool settle(pid_t parent, uid_t uid, int leash, SandboxParts& missing) noexcept;
 
 // Second half, once all memory is there: afterwards the process may wait on a futex, write to
 // `doorbell`, exit, and nothing else; any other system call kills it (SIGSYS). Returns what was not

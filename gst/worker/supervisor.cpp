@@ -16,6 +16,8 @@ constexpr Duration mute_time = 1s;
 constexpr std::size_t max_poison = 1024;
 // The kernel's killer of processes that take too much memory looks like anybody's SIGKILL.
 constexpr unsigned max_futile = 5;
+// Programs that end by themselves before any has ever been ready: the next one will, too.
+constexpr unsigned max_false_starts = 5;
 
 bool has_ended(const WorkerProcess& worker) noexcept {
   pollfd ended{worker.pidfd(), POLLIN, 0};
@@ -42,6 +44,7 @@ std::shared_ptr<WorkerProcess> WorkerSet::spawn(std::string& problem) {
 }
 
 bool WorkerSet::greet(std::size_t index, const Hello& hello) {
+  greeted_ = true;
   const pid_t pid = slots_[index].worker->pid();
   for_each_lane(index, [&](std::size_t, PoolSession& session, Lane& lane) {
     if (lane.running()) {
@@ -114,7 +117,13 @@ void WorkerSet::watch_slot(std::size_t index, Monotonic now) {
       slot.worker.reset();
       slot.leaving = false;
     } else {
+      const bool false_start = !greeted_ && ending.known && ending.signal == 0;
       lost(index, ending.text(), ending.blamed(), now);
+      if (false_start && !failed_ && ++false_starts_ >= max_false_starts) {
+        fail("The worker " + config_.program + " does not start: it has ended " +
+             std::to_string(false_starts_) + " times before it was ready, the last time with " +
+             ending.text() + ". Is it whole, and are the libraries it needs installed?");
+      }
     }
     return;
   }

@@ -71,10 +71,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   SandboxParts missing = 0;
-  if (!settle(static_cast<pid_t>(parent), static_cast<uid_t>(uid), missing)) {
+  const auto count = static_cast<std::size_t>(channels);
+  if (!settle(static_cast<pid_t>(parent), static_cast<uid_t>(uid), leash_fd_of(count), missing)) {
     return 0;
   }
-  const auto count = static_cast<std::size_t>(channels);
   grow_heap(count);
   std::vector<std::unique_ptr<Service>> services;
   const InputHeader* first_in = nullptr;

@@ -65,6 +65,10 @@ class WorkerSet {
   // There is something to start; true when the dispatcher must be rung for it.
   bool want() REQUIRES(mutex) { return !std::exchange(wanted_, true); }
   bool failed() const REQUIRES(mutex) { return failed_; }
+  // Whether this session's observer has been told of the failure, and has come back from it.
+  bool failure_told(std::size_t place) const REQUIRES(mutex) {
+    return calling_ != place && places_[place].session->failure.empty();
+  }
   PoolSession& session(std::size_t place) REQUIRES(mutex) { return *places_[place].session; }
 
   // Which worker has the least to do; another one is begun when all have their share.
@@ -154,6 +158,8 @@ class WorkerSet {
   std::vector<Slot> slots_ GUARDED_BY(mutex);
   RestartBudget budget_ GUARDED_BY(mutex);
   bool failed_ GUARDED_BY(mutex) = false;
+  bool greeted_ GUARDED_BY(mutex) = false;  // a worker has once been ready
+  unsigned false_starts_ GUARDED_BY(mutex) = 0;
   bool stopping_ GUARDED_BY(mutex) = false;
   bool wanted_ GUARDED_BY(mutex) = false;           // a lane has work and no worker
   std::size_t calling_ GUARDED_BY(mutex) = nobody;  // whose observer is being called

@@ -504,6 +504,23 @@ TEST_F(Hostile, PacketThatKillsOnlyWhenItIsHeardAgainDoesNotEndTheCall) {
   EXPECT_EQ(pool.ledger().skipped, 0u);
 }
 
+// It took 31 deaths and twenty seconds, and the end of the stream came before the reason.
+TEST_F(Hostile, ProgramThatNeverGetsReadyIsSaidSoSoonAndBeforeTheEnd) {
+  const auto datagrams = poisoned();
+  Watcher watcher;
+  Pool pool(hostile(Misbehaviour::exits), watcher);
+  announce(pool, 2);
+  pool.set_key(1, mode, key(), Time{});
+  for (const OnWire& d : datagrams) {
+    pool.push(d.bytes, d.arrival);
+  }
+  pool.drain(datagrams.back().arrival);
+  EXPECT_NE(watcher.failure().find("does not start: it has ended 5 times"), std::string::npos)
+      << watcher.failure();
+  EXPECT_NE(watcher.failure().find("exit status 0"), std::string::npos) << watcher.failure();
+  EXPECT_EQ(watcher.count(WorkerEvent::What::lost), 5u);
+}
+
 TEST_F(Hostile, NoAnswerOfAnyKindHarmsTheParent) {
   const auto datagrams = poisoned();
   for (int how = static_cast<int>(Misbehaviour::exits); how < static_cast<int>(Misbehaviour::last);

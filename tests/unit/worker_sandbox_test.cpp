@@ -36,7 +36,7 @@ int try_out(uid_t uid, const std::function<void()>& attempt) {
       _exit(90);
     }
     // `settle` as root drops to another user: not here, where root itself is to be locked up.
-    if (uid != 0 && !settle(parent, uid, missing)) {
+    if (uid != 0 && !settle(parent, uid, -1, missing)) {
       _exit(91);
     }
     missing |= lock_down(doorbell);
@@ -144,7 +144,7 @@ TEST(Sandbox, RootIsDroppedForGood) {
   const pid_t child = fork();
   if (child == 0) {
     SandboxParts missing = 0;
-    const bool ok = settle(parent, 65534, missing) && geteuid() == 65534 &&
+    const bool ok = settle(parent, 65534, -1, missing) && geteuid() == 65534 &&
                     getgroups(0, nullptr) == 0 && setuid(0) != 0 && missing == 0;
     _exit(ok ? 0 : 1);
   }
@@ -157,7 +157,7 @@ TEST(Sandbox, LeavesWhenTheParentIsAnother) {
   SandboxParts missing = 0;
   const pid_t child = fork();
   if (child == 0) {
-    _exit(settle(1 << 30, 65534, missing) ? 1 : 0);
+    _exit(settle(1 << 30, 65534, -1, missing) ? 1 : 0);
   }
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
