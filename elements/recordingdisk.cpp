@@ -81,8 +81,8 @@ void Recording::interrupt(const OutputPtr& output, const std::string& reason) {
     report_warning(GST_ELEMENT(bin_),
                    "The recording of " + output->who() + " to " + output->path() +
                        " is interrupted: " + reason +
-                       " What was written is kept, the call goes on, and recording resumes in a "
-                       "new file as soon as that is possible.");
+                       " What was written is kept, and the recording goes on in a new file as soon "
+                       "as that is possible.");
   }
   record_.event({now(), "interrupted", branch ? branch->user_id() : 0, reason, 0, 0});
   close(output);
