@@ -19,6 +19,10 @@ BufferPtr copy_bytes(ByteSpan bytes, std::size_t in_front = 0) {
   return buffer;
 }
 
+GstClockTime running_time(Time t) noexcept {
+  return static_cast<GstClockTime>(std::max<std::int64_t>(to_ns(t), 0));
+}
+
 BufferPtr rtp_buffer(const media::DecodedFrame& frame) {
   BufferPtr buffer = copy_bytes(frame.opus, rtp::fixed_header_size);
   rtp::Header header;
@@ -68,13 +72,19 @@ void DecodeOutput::set_flushing(bool flushing) {
     Lock lock(mutex_);
     flushing_ = flushing;
     dropped.swap(items_);
+    while (std::optional<Item> item = held_.take(std::nullopt)) {
+      dropped.push_back(std::move(*item));
+    }
   }
   arrived_.notify_all();
   changed_.notify_all();
 }
 
 void DecodeOutput::add(Item item) {
-  append(std::move(item));
+  {
+    Lock lock(mutex_);
+    hand_on(lock, std::move(item));
+  }
   arrived_.notify_one();
 }
 
@@ -88,8 +98,17 @@ void DecodeOutput::flush() {
   arrived_.notify_one();
 }
 
-void DecodeOutput::append(Item item) {
+// One engine in this process brings everything in order, and live nobody is ahead.
+void DecodeOutput::append(Item item, std::uint32_t ssrc, GstClockTime when) {
   Lock lock(mutex_);
+  if (live_ || same_thread_) {
+    hand_on(lock, std::move(item));
+  } else if (!flushing_) {
+    held_.add(ssrc, time_from_ns(static_cast<std::int64_t>(when)), std::move(item));
+  }
+}
+
+void DecodeOutput::hand_on(Lock& lock, Item item) {
   if (std::holds_alternative<BufferPtr>(item) && !same_thread_) {
     if (live_ && items_.size() >= max_waiting) {
       ++dropped_;
@@ -105,6 +124,18 @@ void DecodeOutput::append(Item item) {
   }
   items_.push_back(std::move(item));
   unannounced_ = true;
+}
+
+void DecodeOutput::release_before(Deadline until) {
+  Lock lock(mutex_);
+  while (std::optional<Item> item = held_.take(until)) {
+    hand_on(lock, std::move(*item));
+  }
+}
+
+void DecodeOutput::release() {
+  release_before(std::nullopt);
+  flush();
 }
 
 bool DecodeOutput::take(Item& item) {
@@ -175,7 +206,9 @@ void DecodeOutput::frame(const media::DecodedFrame& frame) {
     lost.concealed = frame.samples;
     lost.packets = frame.lost_packets;
     lost.each = frame.lost_each;
-    announce_lost(lost, position, [this](EventPtr event) { add(std::move(event)); });
+    announce_lost(lost, position, [&](EventPtr event) {
+      append(std::move(event), frame.ssrc, position(std::max<std::int64_t>(frame.sample, 0)));
+    });
     return;
   }
   const bool decoded = !frame.pcm.empty();
@@ -214,23 +247,25 @@ void DecodeOutput::frame(const media::DecodedFrame& frame) {
     meta->sequence = static_cast<guint16>(frame.sequence);
     meta->rtp_timestamp = frame.timestamp;
   }
-  append(std::move(buffer));
+  append(std::move(buffer), frame.ssrc, GST_BUFFER_PTS(buffer.get()));
 }
 
 void DecodeOutput::speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) {
   const SpeakingNews news{ssrc, user_id, speaking, when};
-  append(speaking_message(element_, news));
-  append(speaking_event(news));
+  const GstClockTime at = running_time(when);
+  append(speaking_message(element_, news), ssrc, at);
+  append(speaking_event(news), ssrc, at);
 }
 
 void DecodeOutput::rtcp(ByteSpan compound, Time arrival) {
   BufferPtr buffer = copy_bytes(compound);
-  GST_BUFFER_PTS(buffer.get()) =
-      static_cast<GstClockTime>(std::max<std::int64_t>(to_ns(arrival), 0));
-  append(Rtcp{std::move(buffer)});
+  const GstClockTime at = running_time(arrival);
+  GST_BUFFER_PTS(buffer.get()) = at;
+  append(Rtcp{std::move(buffer)}, 0, at);
 }
 
-void DecodeOutput::deadline(Deadline next) {
+void DecodeOutput::deadline(Deadline next, Deadline unsettled) {
+  release_before(unsettled);
   bool waited_for = false;
   {
     Lock lock(mutex_);
@@ -266,7 +301,7 @@ void DecodeOutput::undecryptable(std::uint64_t user_id) {
 
 void DecodeOutput::failed(const std::string& reason) {
   GST_ELEMENT_ERROR(element_, STREAM, DECODE, ("%s", reason.c_str()), (nullptr));
-  deadline(std::nullopt);  // nobody waits for frames that will not come
+  deadline(std::nullopt, std::nullopt);  // nobody waits for frames that will not come
 }
 
 }  // namespace discord

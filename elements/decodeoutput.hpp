@@ -5,6 +5,7 @@
 #include "base/mutex.hpp"
 #include "discord/gstptr.hpp"
 #include "worker/pool.hpp"
+#include "worker/time_order.hpp"
 
 #include <condition_variable>
 #include <deque>
@@ -35,7 +36,10 @@ class DecodeOutput final : public worker::PoolObserver {
   void set_same_thread(bool same) EXCLUDES(mutex_);
   // While flushing nothing is taken in and `take` returns nothing; what waits is dropped.
   void set_flushing(bool flushing) EXCLUDES(mutex_);
+  // What is not the engine's: goes on at once, whatever is held.
   void add(Item item) EXCLUDES(mutex_);
+  // The engine has been drained: nothing is held any more.
+  void release() EXCLUDES(mutex_);
   // Wakes `take` for what the engine has brought: once for many frames, since waking a thread costs
   // a tenth of decoding one. `deadline`, the end of a worker's batch, does it too.
   void flush() EXCLUDES(mutex_);
@@ -53,13 +57,17 @@ class DecodeOutput final : public worker::PoolObserver {
   void frame(const media::DecodedFrame& frame) override;
   void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) override;
   void rtcp(ByteSpan compound, Time arrival) override;
-  void deadline(Deadline next) override;
+  // Behind a file, where a worker may be far ahead of another, what the engine has brought is held
+  // until nothing earlier can come.
+  void deadline(Deadline next, Deadline unsettled) override;
   void event(const worker::WorkerEvent& event) override;
   void undecryptable(std::uint64_t user_id) override;
   void failed(const std::string& reason) override;
 
  private:
-  void append(Item item) EXCLUDES(mutex_);
+  void append(Item item, std::uint32_t ssrc, GstClockTime when) EXCLUDES(mutex_);
+  void hand_on(Lock& lock, Item item) REQUIRES(mutex_);
+  void release_before(Deadline until) EXCLUDES(mutex_);
 
   GstElement* element_;
   std::function<void(Time)> due_;
@@ -68,6 +76,7 @@ class DecodeOutput final : public worker::PoolObserver {
   std::condition_variable arrived_;  // for `take`
   std::condition_variable changed_;  // for whoever waits for room, or for an engine
   std::deque<Item> items_ GUARDED_BY(mutex_);
+  worker::TimeOrder<Item> held_ GUARDED_BY(mutex_);
   std::uint64_t batches_ GUARDED_BY(mutex_) = 0;
   std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;
   bool waiting_ GUARDED_BY(mutex_) = false;      // somebody is in `wait_until`

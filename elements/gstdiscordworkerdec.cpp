@@ -147,7 +147,7 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
     case GST_EVENT_FLUSH_STOP:
       self.stop_engine();
       self.timing.flush();
-      self.last_arrival = self.last_stats = self.last_together = Time{};
+      self.last_arrival = self.last_stats = Time{};
       gst_pad_push_event(self.srcpad, event.release());
       self.flow = GST_FLOW_OK;
       self.output.set_flushing(false);
@@ -160,6 +160,7 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
     case GST_EVENT_EOS:
       if (const auto engine = self.current()) {
         engine->drain(self.last_arrival);
+        self.output.release();
         self.post_stats();
       }
       break;
@@ -210,7 +211,7 @@ static GstStateChangeReturn gst_discord_worker_dec_change_state(GstElement* base
     return GST_STATE_CHANGE_FAILURE;
   }
   if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
-    self.last_arrival = self.last_stats = self.last_together = Time{};
+    self.last_arrival = self.last_stats = Time{};
     self.start_engine();
   } else if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     self.output.set_flushing(true);

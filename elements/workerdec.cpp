@@ -20,10 +20,6 @@ constexpr std::size_t max_queued = 512;
 // How often what is in `stats` is also posted.
 constexpr Duration stats_interval = std::chrono::seconds(10);
 
-// How far workers may be from each other behind a file, in the time of the packets: less than the
-// margin by which discordssrcdemux fills gaps late.
-constexpr Duration most_apart = std::chrono::milliseconds(50);
-
 }  // namespace
 
 WorkerSettings WorkerDec::current_settings() const {
@@ -137,21 +133,6 @@ void WorkerDec::on_timer(GstClockTime now) {
   GST_PAD_STREAM_UNLOCK(sinkpad);
 }
 
-bool WorkerDec::apart() const {
-  return !timing.live() && last_arrival - last_together >= most_apart;
-}
-
-// Nothing but this holds workers back behind a file. One that ran ahead would make whoever follows
-// fill the tracks of the others with silence before their sound has come.
-void WorkerDec::keep_together(DecodeEngine& e) {
-  if (!apart()) {
-    return;
-  }
-  last_together = last_arrival;
-  e.advance(last_arrival);
-  output.wait_until([&] { return e.queued() == 0; });
-}
-
 // As many at once as belong together: for each one the engine takes a lock that its own thread
 // wants as well, and wakes a worker.
 void WorkerDec::hand_over(DecodeEngine& e, const std::vector<BufferPtr>& datagrams) {
@@ -170,9 +151,14 @@ void WorkerDec::hand_over(DecodeEngine& e, const std::vector<BufferPtr>& datagra
     const Time arrival = timing.arrival(datagrams[i].get(), last_arrival);
     last_arrival = std::max(last_arrival, arrival);
     const bool is_due = due && *due <= last_arrival;
-    if (is_due || apart() || news()) {
+    const bool changed = news();
+    if (is_due || changed) {
       flush();
-      keep_together(e);
+      if (changed && !timing.live()) {
+        // A worker that is only being started is told of the call as it is by then; what lies
+        // before the change in the file belongs to the call as it was.
+        output.wait_until([&] { return e.queued() == 0; });
+      }
       synchronise(e, last_arrival);
       if (is_due) {
         e.advance(last_arrival);

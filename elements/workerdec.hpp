@@ -47,7 +47,6 @@ struct WorkerDec {
   UpstreamTiming timing;
   Time last_arrival{};
   Time last_stats{};
-  Time last_together{};
   GObjectPtr<GstDiscordSession> session;
   std::uint64_t listener = 0;
   std::uint64_t seen_version = 0;
@@ -87,8 +86,6 @@ struct WorkerDec {
   void synchronise(DecodeEngine& e, Time now);
   void ask_for_recovery();
   bool news() const;
-  bool apart() const;
-  void keep_together(DecodeEngine& e);
   void hand_over(DecodeEngine& e, const std::vector<BufferPtr>& datagrams);
   GstFlowReturn process(std::vector<BufferPtr> datagrams);
   void warn_of_strangers();

@@ -234,6 +234,7 @@ WorkerSet::Taken WorkerSet::take(std::size_t index, std::size_t place, WorkerPro
         break;
       case Lane::Meaning::batch:
         delivery.next = session->deadline();
+        delivery.unsettled = session->unsettled();
         ++count;
         break;
       case Lane::Meaning::drained:
@@ -265,7 +266,7 @@ void WorkerSet::deliver(PoolObserver& observer, const Delivery& delivery) {
       observer.undecryptable(delivery.user_id);
       break;
     case Lane::Meaning::batch:
-      observer.deadline(delivery.next);
+      observer.deadline(delivery.next, delivery.unsettled);
       break;
     default:
       break;

@@ -13,6 +13,7 @@ void Lane::start(std::shared_ptr<WorkerProcess> worker, std::size_t channel, boo
   last_progress_ = now;
   inputs_sent_ = configured ? 1 : 0;  // the settings
   inputs_done_ = 0;
+  answered_until_ = 0;
   if (!configured) {
     control(configure_of(settings_.receiver));
   }
@@ -66,9 +67,11 @@ std::uint64_t Lane::lose(bool blamed) {
   secret_until_.clear();
   deadline_.reset();
   channel_ = nullptr;
+  answered_until_ = 0;
   for (OpenPacket& open : open_) {
     open.delivered = open.delivered || open.frames > 0;
     open.frames = 0;
+    open.input = 0;
   }
   for (auto& [ssrc, mirror] : mirrors_) {
     mirror.fold();
@@ -181,8 +184,9 @@ bool Lane::send(Pending& pending) {
   }
   ByteSpan body = pending.body;
   DatagramHead head;
+  OpenPacket* open = nullptr;
   if (pending.id != 0) {
-    const OpenPacket* open = open_.find(pending.id);
+    open = open_.find(pending.id);
     if (open == nullptr) {
       return true;  // given up meanwhile
     }
@@ -203,6 +207,9 @@ bool Lane::send(Pending& pending) {
   }
   was_idle_ = was_idle_ || inputs_sent_ == inputs_done_;
   ++inputs_sent_;
+  if (open != nullptr) {
+    open->input = inputs_sent_;
+  }
   if (slot) {
     secret_until_[*slot] = inputs_sent_;
   }
@@ -307,6 +314,16 @@ bool Lane::end_session(Monotonic now) {
 void Lane::drain() {
   draining_ = true;
   control(Drain{to_ns(settings_.now)});
+}
+
+// Each is looked at once: what has been answered stays so.
+Deadline Lane::oldest_queued() noexcept {
+  const OpenPacket* open = open_.next(answered_until_);
+  while (open != nullptr && open->input != 0 && open->input <= inputs_done_) {
+    open = open_.next(open->id + 1);
+  }
+  answered_until_ = open != nullptr ? open->id : open_.next_id();
+  return open != nullptr ? Deadline(open->arrival) : Deadline();
 }
 
 void Lane::give_up() {

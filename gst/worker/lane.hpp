@@ -97,6 +97,8 @@ class Lane {
     return running() ? static_cast<std::size_t>(inputs_sent_ - inputs_done_) + pending_.size()
                      : open_.count();
   }
+  // Arrival of the oldest datagram among them.
+  Deadline oldest_queued() noexcept;
   // It was read from after a while in which nobody looked: that is no fault of the worker's.
   void heard_from(Monotonic now) noexcept { last_progress_ = now; }
   Monotonic last_progress() const noexcept { return last_progress_; }
@@ -147,7 +149,8 @@ class Lane {
   media::Ledger current_;  // of this one
   std::uint64_t inputs_sent_ = 0;
   std::uint64_t inputs_done_ = 0;
-  bool was_idle_ = false;  // before what is being sent now
+  std::uint64_t answered_until_ = 0;  // id: those before have been answered by this worker
+  bool was_idle_ = false;             // before what is being sent now
   Monotonic last_progress_{};
   std::map<std::uint32_t, std::uint64_t> secret_until_;  // slot: wiped when so many are done
   Deadline deadline_;

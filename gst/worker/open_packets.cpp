@@ -34,6 +34,20 @@ const OpenPacket* OpenPackets::find(std::uint64_t id) const noexcept {
   return const_cast<OpenPackets*>(this)->find(id);
 }
 
+const OpenPacket* OpenPackets::next(std::uint64_t id) const noexcept {
+  if (packets_.empty() || id >= next_id_) {
+    return nullptr;
+  }
+  const std::uint64_t first = packets_.front().id;
+  for (std::size_t at = id > first ? static_cast<std::size_t>(id - first) : 0; at < packets_.size();
+       ++at) {
+    if (!packets_[at].done) {
+      return &packets_[at];
+    }
+  }
+  return nullptr;
+}
+
 void OpenPackets::close(OpenPacket& packet) {
   packet.done = true;
   --count_;

@@ -19,6 +19,8 @@ struct OpenPacket {
   std::uint8_t frames = 0;  // brought forth by this worker
   bool delivered = false;   // by a predecessor
   bool done = false;
+  // The how-manieth record to this worker it was; 0: not sent.
+  std::uint64_t input = 0;
 };
 
 // A queue by id, which counts up from 1: one that has finished leaves once those before it have.
@@ -33,6 +35,9 @@ class OpenPackets {
   // Null when there never was such an id, or it has been closed.
   OpenPacket* find(std::uint64_t id) noexcept;
   const OpenPacket* find(std::uint64_t id) const noexcept;
+  // The first that is open with this id or a higher one, or null.
+  const OpenPacket* next(std::uint64_t id) const noexcept;
+  std::uint64_t next_id() const noexcept { return next_id_; }
   void close(OpenPacket& packet);
   bool has(std::uint32_t ssrc) const noexcept;
 

@@ -48,8 +48,9 @@ class PoolObserver {
   virtual void frame(const media::DecodedFrame& frame) = 0;
   virtual void speaking(std::uint32_t ssrc, std::uint64_t user_id, bool speaking, Time when) = 0;
   virtual void rtcp(ByteSpan compound, Time arrival) = 0;
-  // `Pool::next_deadline` may have changed; it is this now.
-  virtual void deadline(Deadline next) = 0;
+  // `Pool::next_deadline` may have changed; it is this now. Frames of what arrived at `unsettled`
+  // or later may still come, from whichever worker; nothing: of all that was pushed none will.
+  virtual void deadline(Deadline next, Deadline unsettled) = 0;
   virtual void event(const WorkerEvent& event) = 0;
   // As `media::Receiver::take_recovery_request`.
   virtual void undecryptable(std::uint64_t /*user_id*/) {}

@@ -45,6 +45,14 @@ struct PoolSession {
     }
     return first;
   }
+  // What arrived before has been worked off, and nothing of it is held.
+  Deadline unsettled() const {
+    Deadline first = deadline();
+    for (const auto& each : lanes) {
+      first = earlier(first, each->oldest_queued());
+    }
+    return first;
+  }
   Lane* lane(std::size_t worker) const noexcept {
     return worker < lanes.size() ? lanes[worker].get() : nullptr;
   }
@@ -108,6 +116,7 @@ class WorkerSet {
     RtcpOut rtcp;
     std::uint64_t user_id = 0;
     Deadline next;
+    Deadline unsettled;
   };
   enum class Taken { some, all, violation, refused };
   static constexpr std::size_t nobody = SIZE_MAX;

@@ -46,7 +46,7 @@ class Ear final : public worker::PoolObserver {
   }
   void speaking(std::uint32_t, std::uint64_t, bool, Time) override {}
   void rtcp(ByteSpan, Time) override {}
-  void deadline(Deadline) override {}
+  void deadline(Deadline, Deadline) override {}
   void event(const worker::WorkerEvent& event) override {
     Lock lock(mutex_);
     if (event.what == worker::WorkerEvent::What::replaced) {

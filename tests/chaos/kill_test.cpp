@@ -62,7 +62,7 @@ class Comparison final : public PoolObserver {
   }
   void speaking(std::uint32_t, std::uint64_t, bool, Time) override {}
   void rtcp(ByteSpan, Time) override {}
-  void deadline(Deadline) override {}
+  void deadline(Deadline, Deadline) override {}
   void event(const WorkerEvent& event) override {
     Lock lock(mutex_);
     lost_ += event.what == WorkerEvent::What::lost;

@@ -212,7 +212,7 @@ TEST(PeerBug26, SlowSinkOfOneCallStallsNoOther) {
     }
     void speaking(std::uint32_t, std::uint64_t, bool, Time) override {}
     void rtcp(ByteSpan, Time) override {}
-    void deadline(Deadline) override {}
+    void deadline(Deadline, Deadline) override {}
     void event(const WorkerEvent&) override {}
     void failed(const std::string&) override {}
     void wait() {

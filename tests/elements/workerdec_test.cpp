@@ -97,9 +97,11 @@ class Decoder {
   void crank() { gst_harness_crank_single_clock_wait(harness_.get()); }
   GstClockTime latency() { return gst_harness_query_latency(harness_.get()); }
   const std::string& caps() const { return caps_; }
+  // How far a frame lay before one that had come already.
+  std::int64_t most_behind() const { return most_behind_; }
 
  private:
-  static void take(GstBuffer* buffer, Tracks& out) {
+  void take(GstBuffer* buffer, Tracks& out) {
     const auto* meta = gst_buffer_get_discord_speaker_meta(buffer);
     ASSERT_NE(meta, nullptr);
     Frame frame{};
@@ -107,6 +109,8 @@ class Decoder {
     frame.user_id = meta->user_id;
     frame.sample =
         media::samples_from_duration(Duration(static_cast<std::int64_t>(GST_BUFFER_PTS(buffer))));
+    furthest_ = std::max(furthest_, frame.sample);
+    most_behind_ = std::max(most_behind_, furthest_ - frame.sample);
     const MappedBuffer map(buffer, GST_MAP_READ);
     if (meta->packet != nullptr) {
       const MappedBuffer opus(meta->packet, GST_MAP_READ);
@@ -121,6 +125,8 @@ class Decoder {
   ObjectPtr<GstBus> bus_;
   std::string caps_;
   bool ended_ = false;
+  std::int64_t furthest_ = 0;
+  std::int64_t most_behind_ = 0;
   GThread* own_thread_ = nullptr;
   std::atomic<std::size_t> own_pushes_{0};
 };
@@ -257,6 +263,28 @@ TEST(WorkerDecProcess, KilledWorkerIsReplacedAndNothingIsLost) {
   EXPECT_STREQ(gst_structure_get_string(gst_message_get_structure(lost.get()), "event"), "lost");
   EXPECT_STREQ(gst_structure_get_string(gst_message_get_structure(lost.get()), "reason"),
                "SIGKILL");
+}
+
+// discordssrcdemux would take it for silence that the others' sound has not come.
+TEST(WorkerDecProcess, BehindAFileNobodyIsAheadOfAWorkerThatStandsStill) {
+  const auto datagrams = call(12, 120);
+  Received expected;
+  receive(datagrams, expected);
+  Decoder decoder("isolation=process max-workers=2", false);
+  gint stopped = 0;
+  for (std::size_t i = 0; i < datagrams.size(); ++i) {
+    ASSERT_EQ(decoder.push(datagrams[i]), GST_FLOW_OK);
+    if (i == 200) {
+      const MessagePtr started = decoder.named("discord-worker");
+      ASSERT_TRUE(started);
+      ASSERT_TRUE(gst_structure_get_int(gst_message_get_structure(started.get()), "pid", &stopped));
+      kill(stopped, SIGSTOP);  // until it is found to make no progress
+    }
+  }
+  ASSERT_TRUE(decoder.eos());
+  EXPECT_TRUE(decoder.pull_all() == expected.out.tracks);
+  EXPECT_LE(decoder.most_behind(), 960);
+  EXPECT_EQ(count(StructurePtr(decoder.stats()).get(), "received"), datagrams.size());
 }
 
 TEST(WorkerDecKeys, WithoutKeyOrSessionItSaysSo) {

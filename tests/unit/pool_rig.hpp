@@ -34,7 +34,7 @@ class Watcher : public PoolObserver {
     said_[ssrc] += (on ? "+" : "-") + std::to_string(to_ns(when) / 1000000);
   }
   void rtcp(ByteSpan, Time) override {}
-  void deadline(Deadline) override {}
+  void deadline(Deadline, Deadline) override {}
   void event(const WorkerEvent& event) override {
     Lock lock(mutex_);
     events_.push_back(event);
