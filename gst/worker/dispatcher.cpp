@@ -21,6 +21,7 @@ void WorkerSet::run() {
     read_all();
     const Monotonic now = clock_now();
     watch(now);
+    bury();
     deliver_events();
     Monotonic until;
     {
@@ -32,8 +33,12 @@ void WorkerSet::run() {
     }
     sleep(until);
   }
-  Lock lock(mutex);
-  slots_.clear();
+  std::vector<Slot> slots;
+  {
+    Lock lock(mutex);
+    slots.swap(slots_);
+  }
+  bury();
   spare_.reset();
 }
 

@@ -62,22 +62,37 @@ bool WorkerSet::greet(std::size_t index, const Hello& hello) {
 }
 
 void WorkerSet::watch(Monotonic now) {
+  while (watch_all(now)) {
+    // Without the lock: whoever pushes packets has not the time that a new process takes.
+    std::string problem;
+    spare_ = spawn(problem);
+    if (!spare_) {
+      Lock lock(mutex);
+      not_started(problem, now);
+    }
+  }
+}
+
+// True when a worker must be made before anything else can be done.
+bool WorkerSet::watch_all(Monotonic now) {
   bool spare_wanted = false;
+  bool any = false;
   {
     Lock lock(mutex);
     if (failed_ || stopping_) {
-      return;
+      return false;
     }
     wanted_ = false;
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       watch_slot(i, now);
     }
     bool waits = false;
-    bool any = false;
+    bool starved = false;
     for (std::size_t i = 0; i < slots_.size() && !failed_; ++i) {
       if (!slots_[i].worker && has_work(i)) {
         if (slots_[i].back_off.not_before() <= now) {
           start(i, now);
+          starved = starved || !slots_[i].worker;
         }
         waits = waits || !slots_[i].worker;
       } else if (slots_[i].worker) {
@@ -89,11 +104,23 @@ void WorkerSet::watch(Monotonic now) {
     // Not while somebody waits for another worker's first frame: two that start at once take twice
     // as long, and this thread is held up meanwhile.
     spare_wanted = any && !waits;
-    if (!any) {
-      spare_.reset();
+    if (starved && !failed_) {
+      return true;
     }
   }
+  if (!any) {
+    spare_.reset();
+  }
   keep_spare(spare_wanted, now);
+  return false;
+}
+
+// Workers that have been lost or are not needed any more: their end is waited for, without the
+// lock.
+void WorkerSet::bury() {
+  std::vector<std::shared_ptr<WorkerProcess>> departed;
+  Lock lock(mutex);
+  departed.swap(departed_);
 }
 
 void WorkerSet::watch_slot(std::size_t index, Monotonic now) {
@@ -114,7 +141,7 @@ void WorkerSet::watch_slot(std::size_t index, Monotonic now) {
           lane.lose();
         }
       });
-      slot.worker.reset();
+      departed_.push_back(std::move(slot.worker));
       slot.leaving = false;
     } else {
       const bool false_start = !greeted_ && ending.known && ending.signal == 0;
@@ -149,7 +176,7 @@ void WorkerSet::watch_slot(std::size_t index, Monotonic now) {
     attached->control(Leave{});
     attached->pump(now);
   } else if (idle) {
-    slot.worker.reset();  // all of its sessions have ended
+    departed_.push_back(std::move(slot.worker));  // all of its sessions have ended
   }
 }
 
@@ -173,6 +200,7 @@ void WorkerSet::lost(std::size_t index, const std::string& why, bool blamed, Mon
   const pid_t pid = slot.worker->pid();
   slot.back_off.lived(now - slot.started);
   struct Affected {
+    std::size_t place;
     PoolSession* session;
     Lane* lane;
     std::uint64_t suspect;
@@ -181,22 +209,25 @@ void WorkerSet::lost(std::size_t index, const std::string& why, bool blamed, Mon
   bool any_suspect = false;
   // Killed from outside again and again before anything was done: it is what it does.
   const bool futile = slot.futile + 1 >= max_futile;
-  for_each_lane(index, [&](std::size_t, PoolSession& session, Lane& lane) {
+  for_each_lane(index, [&](std::size_t place, PoolSession& session, Lane& lane) {
     if (lane.take_success()) {
       slot.futile = 0;
     }
     if (lane.running()) {
       // It works for one at a time; what it says of others is not believed.
       const std::uint64_t suspect = lane.lose(blamed || futile);
-      affected.push_back({&session, &lane, any_suspect ? 0 : suspect});
+      affected.push_back({place, &session, &lane, any_suspect ? 0 : suspect});
       any_suspect = any_suspect || suspect != 0;
     }
   });
-  slot.worker.reset();
+  departed_.push_back(std::move(slot.worker));
   slot.leaving = false;
+  slot.lost = now;
+  slot.bereft.clear();
   blamed = blamed || (++slot.futile >= max_futile && any_suspect);
   for (const Affected& one : affected) {
     ++one.session->restarts;
+    slot.bereft.push_back(one.place);
     const bool its_own = blamed && (one.suspect != 0 || !any_suspect);
     one.session->events.push_back({.what = WorkerEvent::What::lost,
                                    .pid = pid,
@@ -216,16 +247,10 @@ void WorkerSet::lost(std::size_t index, const std::string& why, bool blamed, Mon
       return;
     }
   }
-  if (has_work(index) && slot.back_off.not_before() <= now) {
+  if (!has_work(index)) {
+    slot.bereft.clear();  // nobody misses it
+  } else if (slot.back_off.not_before() <= now) {
     start(index, now);
-    for (const Affected& one : affected) {
-      if (one.lane->running()) {
-        one.session->events.push_back({.what = WorkerEvent::What::replaced,
-                                       .pid = slot.worker->pid(),
-                                       .packets_again = one.lane->open_packets(),
-                                       .pause = clock_now() - now});
-      }
-    }
   }
 }
 
@@ -259,22 +284,39 @@ bool WorkerSet::has_work(std::size_t index) const {
   return out;
 }
 
+// Takes the spare, if there is one.
 void WorkerSet::start(std::size_t index, Monotonic now) {
-  Slot& slot = slots_[index];
-  std::string problem;
-  slot.worker = std::move(spare_);
-  if (!slot.worker) {
-    slot.worker = spawn(problem);
-  }
-  if (slot.worker) {
-    slot.started = now;
-    slot.proven = false;
-    attach(index, now);
+  if (!spare_) {
     return;
   }
-  slot.back_off.died(now, 10ms);
-  if (slot.back_off.in_a_row() >= 5) {
-    fail(problem);
+  Slot& slot = slots_[index];
+  slot.worker = std::move(spare_);
+  slot.started = now;
+  slot.proven = false;
+  attach(index, now);
+  for_each_lane(index, [&](std::size_t place, PoolSession& session, Lane& lane) {
+    const auto& bereft = slot.bereft;
+    if (lane.running() && std::find(bereft.begin(), bereft.end(), place) != bereft.end()) {
+      session.events.push_back({.what = WorkerEvent::What::replaced,
+                                .pid = slot.worker->pid(),
+                                .packets_again = lane.open_packets(),
+                                .pause = clock_now() - slot.lost});
+    }
+  });
+  slot.bereft.clear();
+}
+
+// No process can be made. All who wait for one have failed at it.
+void WorkerSet::not_started(const std::string& problem, Monotonic now) {
+  for (std::size_t i = 0; i < slots_.size() && !failed_; ++i) {
+    Slot& slot = slots_[i];
+    if (slot.worker || !has_work(i) || slot.back_off.not_before() > now) {
+      continue;
+    }
+    slot.back_off.died(now, 10ms);
+    if (slot.back_off.in_a_row() >= 5) {
+      fail(problem);
+    }
   }
 }
 
@@ -296,7 +338,7 @@ void WorkerSet::fail(const std::string& reason) {
   for (Slot& slot : slots_) {
     if (slot.worker) {
       slot.worker->kill();
-      slot.worker.reset();
+      departed_.push_back(std::move(slot.worker));
     }
   }
   for (const Place& place : places_) {

@@ -101,6 +101,8 @@ class WorkerSet {
     BackOff back_off;
     unsigned futile = 0;  // deaths without a datagram finished between
     Monotonic started{};
+    Monotonic lost{};                 // the one before
+    std::vector<std::size_t> bereft;  // places of those who had it
     std::size_t pinned = 0;
   };
   struct Place {
@@ -137,11 +139,14 @@ class WorkerSet {
   bool greet(std::size_t index, const Hello& hello) REQUIRES(mutex);
   void called(std::size_t place) EXCLUDES(mutex);
   void watch(Monotonic now) EXCLUDES(mutex);
+  bool watch_all(Monotonic now) EXCLUDES(mutex);
+  void bury() EXCLUDES(mutex);
   void watch_slot(std::size_t index, Monotonic now) REQUIRES(mutex);
   void keep_spare(bool wanted, Monotonic now) EXCLUDES(mutex);
   void lost(std::size_t index, const std::string& why, bool blamed, Monotonic now) REQUIRES(mutex);
   void blame(PoolSession& session, Lane& lane, std::uint64_t id, Monotonic now) REQUIRES(mutex);
   void start(std::size_t index, Monotonic now) REQUIRES(mutex);
+  void not_started(const std::string& problem, Monotonic now) REQUIRES(mutex);
   void attach(std::size_t index, Monotonic now) REQUIRES(mutex);
   bool has_work(std::size_t index) const REQUIRES(mutex);
   std::shared_ptr<WorkerProcess> spawn(std::string& problem);
@@ -165,6 +170,7 @@ class WorkerSet {
   const std::size_t place_count_;
   std::vector<Place> places_ GUARDED_BY(mutex);
   std::vector<Slot> slots_ GUARDED_BY(mutex);
+  std::vector<std::shared_ptr<WorkerProcess>> departed_ GUARDED_BY(mutex);
   RestartBudget budget_ GUARDED_BY(mutex);
   bool failed_ GUARDED_BY(mutex) = false;
   bool greeted_ GUARDED_BY(mutex) = false;  // a worker has once been ready
