@@ -19,12 +19,10 @@
 #include "elements/gstdiscorddecrypt.h"
 
 #include "base/mutex.hpp"
-#include "discord/gstdiscordsession.h"
 #include "elements/author.hpp"
-#include "elements/connectionorder.hpp"
+#include "elements/callview.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/ledgerquery.hpp"
-#include "elements/openreport.hpp"
 #include "elements/ownkey.hpp"
 #include "elements/packetgate.hpp"
 #include "elements/rtcpbranch.hpp"
@@ -58,6 +56,7 @@ struct Decrypt {
       : element(owner),
         own_key(owner),
         filter(owner),
+        call([this] { timer.kick(); }),
         rtcp(owner),
         timer(owner, [this](GstClockTime now) { on_timer(now); }) {}
 
@@ -72,13 +71,8 @@ struct Decrypt {
   // Stream lock of the sink pad.
   UpstreamTiming timing;
   Time last_arrival{};
-  std::uint64_t seen_version = 0;
   std::uint64_t seen_rule = 0;
-  ConnectionOrder order;
-  OpenReport report;
-
-  GObjectPtr<GstDiscordSession> session;  // stream lock
-  std::uint64_t listener = 0;
+  CallView call;
 
   Mutex mutex;
   std::unique_ptr<PacketGate> gate GUARDED_BY(mutex);
@@ -87,8 +81,7 @@ struct Decrypt {
   DeadlineTimer timer;
 
   void on_timer(GstClockTime now);
-  void find_session();
-  void drop_session();
+  void find_call();
   void synchronise(PacketGate& g, Time now, GateOutput& out) REQUIRES(mutex);
   PacketGate::Position position() const {
     return [this](Time t) { return timing.position(t); };
@@ -136,25 +129,12 @@ GST_ELEMENT_REGISTER_DEFINE(discorddecrypt, "discorddecrypt", GST_RANK_NONE,
 namespace {
 
 // The caller holds the stream lock of the sink pad.
-void Decrypt::find_session() {
-  drop_session();
+void Decrypt::find_call() {
   if (own_key.key()) {
-    return;
+    call.drop();
+  } else {
+    call.find(sinkpad);
   }
-  session.reset(gst_discord_session_find(sinkpad));
-  if (session) {
-    // No packet may come for the very SSRC whose user has just become known.
-    listener = call_state(session.get()).add_listener([this] { timer.kick(); });
-  }
-}
-
-void Decrypt::drop_session() {
-  if (session) {
-    call_state(session.get()).remove_listener(listener);
-    session.reset();
-  }
-  seen_version = 0;
-  order.reset();
 }
 
 // Two atomic loads when nothing has changed.
@@ -163,16 +143,8 @@ void Decrypt::synchronise(PacketGate& g, Time now, GateOutput& out) {
     seen_rule = rule;
     g.use_rule(filter.rule(), now, out, position());
   }
-  if (!session) {
-    return;
-  }
-  const CallState& call = call_state(session.get());
-  const std::uint64_t version = call.version();
-  if (version != seen_version) {
-    seen_version = version;
-    if (const CallState::SnapshotPtr view = call.snapshot(); order.reached(*view)) {
-      g.apply(*view, now, out, position());
-    }
+  if (const CallState::SnapshotPtr view = call.take()) {
+    g.apply(*view, now, out, position());
   }
 }
 
@@ -194,8 +166,8 @@ void Decrypt::on_timer(GstClockTime now) {
 
 // Pushes what was collected and arms the timer for what comes next. Under the stream lock.
 GstFlowReturn Decrypt::deliver(GateOutput& out) {
-  if (out.undecryptable && session) {
-    call_state(session.get()).report_undecryptable(*out.undecryptable);
+  if (out.undecryptable) {
+    call.report_undecryptable(*out.undecryptable);
   }
   const GstFlowReturn flow = out.rtp.push(element, srcpad);
   rtcp.push(sinkpad, std::move(out.rtcp));
@@ -210,9 +182,9 @@ GstFlowReturn Decrypt::deliver(GateOutput& out) {
 }
 
 GstFlowReturn Decrypt::process(std::vector<BufferPtr> datagrams) {
-  if (!session && !own_key.key()) {
-    find_session();
-    if (!session) {
+  if (!call && !own_key.key()) {
+    find_call();
+    if (!call) {
       GST_ELEMENT_ERROR(element, STREAM, DECRYPT_NOKEY,
                         ("There is no key: put discordvoicesrc upstream, or set mode and "
                          "secret-key-file for a capture."),
@@ -237,9 +209,7 @@ GstFlowReturn Decrypt::process(std::vector<BufferPtr> datagrams) {
       const Time arrival = timing.arrival(datagram.get(), last_arrival);
       gate->push(std::move(datagram), arrival, out, position());
     }
-    if (session && report.due(last_arrival)) {
-      report.tell(gate->ledger(), call_state(session.get()));
-    }
+    call.report(last_arrival, [&] { return gate->ledger(); });
   }
   return deliver(out);
 }
@@ -267,8 +237,7 @@ void Decrypt::flush() {
     }
   }
   deliver(out);  // who spoke, speaks no more
-  seen_version = 0;
-  order.reset();
+  call.reset();
   timing.flush();
   last_arrival = Time{};
 }
@@ -299,7 +268,7 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
   Decrypt& self = *GST_DISCORD_DECRYPT(parent)->priv;
   switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_STREAM_START: {
-      self.find_session();
+      self.find_call();
       // The RTCP branch is a stream of its own.
       return gst_pad_push_event(self.srcpad, event);
     }
@@ -326,16 +295,15 @@ static gboolean gst_discord_decrypt_sink_event(GstPad* pad, GstObject* parent, G
       self.finish();
       return gst_pad_event_default(pad, parent, event);
     case GST_EVENT_CUSTOM_DOWNSTREAM_STICKY:
-      if (self.order.take(event)) {
+      if (self.call.left(event)) {
         gst_event_unref(event);
-        self.seen_version = 0;
         self.timer.kick();  // also when no packet follows
         return TRUE;
       }
       return gst_pad_event_default(pad, parent, event);
     case GST_EVENT_CUSTOM_DOWNSTREAM:
     case GST_EVENT_CUSTOM_DOWNSTREAM_OOB:
-      if (!self.filter.passes(event, self.session.get())) {
+      if (!self.filter.passes(event, self.call.session())) {
         gst_event_unref(event);
         return TRUE;
       }
@@ -369,7 +337,7 @@ static void gst_discord_decrypt_start(GstDiscordDecrypt* element) {
     Lock lock(self.mutex);
     self.gate = std::move(gate);
   }
-  self.report.reset();
+  self.call.reset_report();
   self.last_arrival = Time{};
 }
 
@@ -391,7 +359,7 @@ static GstStateChangeReturn gst_discord_decrypt_change_state(GstElement* base,
   self.timer.after_change(transition, result);
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     // The pads are inactive: nobody streams any more.
-    self.drop_session();
+    self.call.drop();
     self.close();
   }
   if (transition == GST_STATE_CHANGE_READY_TO_NULL) {

@@ -116,7 +116,7 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
   EventPtr event(raw_event);
   switch (GST_EVENT_TYPE(raw_event)) {
     case GST_EVENT_STREAM_START:
-      self.find_session();
+      self.find_call();
       break;
     case GST_EVENT_CAPS: {
       const bool decode = self.current_settings().decode;
@@ -165,15 +165,14 @@ static gboolean gst_discord_worker_dec_sink_event(GstPad* pad, GstObject* parent
       }
       break;
     case GST_EVENT_CUSTOM_DOWNSTREAM_STICKY:
-      if (self.order.take(raw_event)) {
-        self.seen_version = 0;
+      if (self.call.left(raw_event)) {
         self.timer.kick();  // also when no packet follows
         return TRUE;
       }
       break;
     case GST_EVENT_CUSTOM_DOWNSTREAM:
     case GST_EVENT_CUSTOM_DOWNSTREAM_OOB:
-      if (!self.filter.passes(raw_event, self.session.get())) {
+      if (!self.filter.passes(raw_event, self.call.session())) {
         return TRUE;
       }
       break;
@@ -223,7 +222,7 @@ static GstStateChangeReturn gst_discord_worker_dec_change_state(GstElement* base
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
       (transition == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE)) {
     // The pads are inactive: nobody streams any more.
-    self.drop_session();
+    self.call.drop();
     self.stop_engine();
     self.timing.flush();
   }

@@ -40,12 +40,11 @@ void WorkerDec::start_engine() {
   }
   same_thread = s.isolation == GST_DISCORD_ISOLATION_NONE;
   output.set_same_thread(same_thread);
-  report.reset();
+  call.reset_report();
   seen_rule = filter.version();
   follower = CallFollower(filter.rule());
   follower.tell_rule(Time{}, *made);
-  seen_version = 0;
-  order.reset();
+  call.reset();
   Lock lock(mutex);
   engine = std::move(made);
 }
@@ -62,31 +61,17 @@ void WorkerDec::stop_engine() {
   }
 }
 
-void WorkerDec::find_session() {
-  drop_session();
+void WorkerDec::find_call() {
   if (own_key.key()) {
-    return;
+    call.drop();
+  } else {
+    call.find(sinkpad);
   }
-  session.reset(gst_discord_session_find(sinkpad));
-  if (session) {
-    // No packet may come for the very SSRC whose user has just become known.
-    listener = call_state(session.get()).add_listener([this] { timer.kick(); });
-  }
-}
-
-void WorkerDec::drop_session() {
-  if (session) {
-    call_state(session.get()).remove_listener(listener);
-    session.reset();
-  }
-  seen_version = 0;
-  order.reset();
 }
 
 // Something has changed in the call, or in who is to be heard.
 bool WorkerDec::news() const {
-  return filter.version() != seen_rule ||
-         (session && call_state(session.get()).version() != seen_version);
+  return filter.version() != seen_rule || call.news();
 }
 
 void WorkerDec::synchronise(DecodeEngine& e, Time now) {
@@ -96,23 +81,15 @@ void WorkerDec::synchronise(DecodeEngine& e, Time now) {
       output.add(std::move(name));
     }
   }
-  if (!session) {
-    return;
-  }
-  const CallState& call = call_state(session.get());
-  if (const std::uint64_t version = call.version(); version != seen_version) {
-    seen_version = version;
-    if (const CallState::SnapshotPtr view = call.snapshot(); order.reached(*view)) {
-      follower.apply(*view, now, e);
-    }
+  if (const CallState::SnapshotPtr view = call.take()) {
+    follower.apply(*view, now, e);
   }
 }
 
 // The way back to whoever looks after the group; the engine found it on a thread of its own.
 void WorkerDec::ask_for_recovery() {
-  const std::uint64_t user = undecryptable.exchange(0);
-  if (user != 0 && session) {
-    call_state(session.get()).report_undecryptable(user);
+  if (const std::uint64_t user = undecryptable.exchange(0)) {
+    call.report_undecryptable(user);
   }
 }
 
@@ -173,9 +150,9 @@ void WorkerDec::hand_over(DecodeEngine& e, const std::vector<BufferPtr>& datagra
 }
 
 GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
-  if (!session && !own_key.key()) {
-    find_session();
-    if (!session) {
+  if (!call && !own_key.key()) {
+    find_call();
+    if (!call) {
       GST_ELEMENT_ERROR(element, STREAM, DECRYPT_NOKEY,
                         ("There is no key: put discordvoicesrc upstream, or set mode and "
                          "secret-key-file for a capture."),
@@ -190,9 +167,7 @@ GstFlowReturn WorkerDec::process(std::vector<BufferPtr> datagrams) {
   hand_over(*e, datagrams);
   hand_on();
   ask_for_recovery();
-  if (session && report.due(last_arrival)) {
-    report.tell(e->ledger(), call_state(session.get()));
-  }
+  call.report(last_arrival, [&] { return e->ledger(); });
   if (last_arrival - last_stats >= stats_interval) {
     last_stats = last_arrival;
     post_stats();

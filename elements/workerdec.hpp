@@ -3,12 +3,10 @@
 #pragma once
 
 #include "base/mutex.hpp"
-#include "discord/gstdiscordsession.h"
-#include "elements/connectionorder.hpp"
+#include "elements/callview.hpp"
 #include "elements/deadlinetimer.hpp"
 #include "elements/decodeengine.hpp"
 #include "elements/decodeoutput.hpp"
-#include "elements/openreport.hpp"
 #include "elements/ownkey.hpp"
 #include "elements/rtcpbranch.hpp"
 #include "elements/upstreamtiming.hpp"
@@ -26,6 +24,7 @@ struct WorkerDec {
       : element(owner),
         own_key(owner),
         filter(owner),
+        call([this] { timer.kick(); }),
         rtcp(owner),
         timer(owner, [this](GstClockTime now) { on_timer(now); }),
         output(
@@ -47,12 +46,8 @@ struct WorkerDec {
   UpstreamTiming timing;
   Time last_arrival{};
   Time last_stats{};
-  GObjectPtr<GstDiscordSession> session;
-  std::uint64_t listener = 0;
-  std::uint64_t seen_version = 0;
   std::uint64_t seen_rule = 0;
-  ConnectionOrder order;
-  OpenReport report;
+  CallView call;
   CallFollower follower{media::UserRule()};
 
   RtcpBranch rtcp;  // task of the source pad
@@ -81,8 +76,7 @@ struct WorkerDec {
   void on_timer(GstClockTime now);
   void start_engine() EXCLUDES(mutex);
   void stop_engine() EXCLUDES(mutex);
-  void find_session();
-  void drop_session();
+  void find_call();
   void synchronise(DecodeEngine& e, Time now);
   void ask_for_recovery();
   bool news() const;
