@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <utility>
 
 GST_DEBUG_CATEGORY_EXTERN(discordrecordsink_debug);
@@ -84,8 +85,14 @@ void Recording::close(const OutputPtr& output) {
   if (output->closed()) {
     return;
   }
+  const auto branch = std::dynamic_pointer_cast<RecordBranch>(output);
+  if (branch && branch->given_up()) {
+    // While the branch is there it counts itself.
+    branch->log()->identify(branch->user_id(), branch->ssrc(), branch->name());
+    count_unwritten(branch->pad(), branch->log());
+  }
   output->close();
-  if (const auto branch = std::dynamic_pointer_cast<RecordBranch>(output)) {
+  if (branch) {
     branch->log()->add(output->counts());
   }
   if (output->kept()) {
@@ -96,8 +103,7 @@ void Recording::close(const OutputPtr& output) {
     Lock lock(mutex_);
     std::erase(outputs_, output);
     files_ += output->kept() ? 1 : 0;
-    const auto branch = dynamic_cast<const RecordBranch*>(output.get());
-    const std::int64_t begin = branch != nullptr ? branch->begin() : output->offset();
+    const std::int64_t begin = branch ? branch->begin() : output->offset();
     longest_ = std::max(longest_,
                         output->duration() +
                             static_cast<GstClockTime>(media::duration_from_samples(begin).count()));
@@ -539,8 +545,18 @@ GstStructure* Recording::stats() const {
                               nullptr);
   }
   std::vector<GstStructure*> rows;
+  std::set<const SpeakerLog*> open;
   for (const OutputPtr& b : outputs) {
-    rows.push_back(file_stats(*b));
+    const auto branch = std::dynamic_pointer_cast<RecordBranch>(b);
+    const SpeakerLog* log = branch ? branch->log().get() : nullptr;
+    open.insert(log);
+    rows.push_back(file_stats(*b, log != nullptr ? log->view().counts.dropped : 0));
+  }
+  for (const SpeakerLogPtr& log : record_.speakers()) {
+    const SpeakerLog::View v = log->view();
+    if (v.counts.dropped > 0 && !open.contains(log.get())) {
+      rows.push_back(unwritten_stats(v));
+    }
   }
   add_list(stats, "files", rows);
   if (StructurePtr row(journal_.stats()); row) {

@@ -67,6 +67,7 @@ class Recording {
   void end_when_done() EXCLUDES(mutex_);
   void file_failed(const OutputPtr& output) EXCLUDES(mutex_);
   void interrupt(const OutputPtr& output, const std::string& reason) EXCLUDES(mutex_);
+  static void count_unwritten(GstPad* pad, const SpeakerLogPtr& log);
   void resume() EXCLUDES(mutex_);
   bool folder_there() EXCLUDES(mutex_);
   void start_mix(unsigned part, std::int64_t offset) EXCLUDES(mutex_);

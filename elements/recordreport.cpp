@@ -53,13 +53,21 @@ void report_stopped(GstElement* recorder, const RecordOutput& b, bool others_go_
       cause, debug);
 }
 
-GstStructure* file_stats(const RecordOutput& b) {
+GstStructure* file_stats(const RecordOutput& b, guint64 dropped_before) {
   const OutputCounts& c = b.counts();
   return gst_structure_new("file", "user-id", G_TYPE_UINT64, b.user_id(), "ssrc", G_TYPE_UINT,
                            b.ssrc(), "path", G_TYPE_STRING, b.path().c_str(), "bytes",
                            G_TYPE_UINT64, b.bytes(), "num-buffers", G_TYPE_UINT64, c.buffers.load(),
                            "num-lost", G_TYPE_UINT64, c.lost.load(), "num-dropped", G_TYPE_UINT64,
-                           c.dropped.load(), nullptr);
+                           dropped_before + c.dropped.load(), nullptr);
+}
+
+GstStructure* unwritten_stats(const SpeakerLog::View& v) {
+  return gst_structure_new("file", "user-id", G_TYPE_UINT64, v.user, "ssrc", G_TYPE_UINT,
+                           v.ssrcs.empty() ? 0U : v.ssrcs.back(), "path", G_TYPE_STRING, "",
+                           "bytes", G_TYPE_UINT64, guint64{0}, "num-buffers", G_TYPE_UINT64,
+                           v.counts.packets, "num-lost", G_TYPE_UINT64, v.counts.lost,
+                           "num-dropped", G_TYPE_UINT64, v.counts.dropped, nullptr);
 }
 
 }  // namespace discord

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "elements/recordoutput.hpp"
+#include "elements/sessionrecord.hpp"
 
 #include <gst/gst.h>
 #include <string>
@@ -21,7 +22,9 @@ void report_stopped(GstElement* recorder, const RecordOutput& output, bool other
                     const std::string& reason, const GError* cause = nullptr,
                     const gchar* debug = nullptr);
 
-// One file as `stats` shows it.
-GstStructure* file_stats(const RecordOutput& output);
+// One file as `stats` shows it; `dropped_before`: packets that are in none of the files before it.
+GstStructure* file_stats(const RecordOutput& output, guint64 dropped_before);
+// The same for a speaker who has no file now.
+GstStructure* unwritten_stats(const SpeakerLog::View& speaker);
 
 }  // namespace discord

@@ -147,6 +147,12 @@ void SpeakerLog::add(const OutputCounts& counts) {
   add_counts(all_.counts, counts);
 }
 
+void SpeakerLog::unwritten(guint64 packets) {
+  Lock lock(mutex_);
+  all_.counts.packets += packets;
+  all_.counts.dropped += packets;
+}
+
 std::string SpeakerLog::verdict(const OutputCounts* open) const {
   View v = view();
   if (open != nullptr) {
@@ -191,6 +197,11 @@ SpeakerLogPtr SessionRecord::speaker() {
   Lock lock(mutex_);
   speakers_.push_back(std::make_shared<SpeakerLog>());
   return speakers_.back();
+}
+
+std::vector<SpeakerLogPtr> SessionRecord::speakers() const {
+  Lock lock(mutex_);
+  return speakers_;
 }
 
 std::string SessionRecord::name() const {

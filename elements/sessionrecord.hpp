@@ -42,6 +42,8 @@ class SpeakerLog {
   // A file was begun, or is complete.
   void file(const File& file) EXCLUDES(mutex_);
   void add(const OutputCounts& counts) EXCLUDES(mutex_);
+  // Packets came while there was no file.
+  void unwritten(guint64 packets) EXCLUDES(mutex_);
 
   // One line for a person.
   std::string verdict(const OutputCounts* open) const EXCLUDES(mutex_);
@@ -94,6 +96,7 @@ class SessionRecord {
                     const OutputSettings& settings) EXCLUDES(mutex_);
   void event(Event event) EXCLUDES(mutex_);
   SpeakerLogPtr speaker() EXCLUDES(mutex_);
+  std::vector<SpeakerLogPtr> speakers() const EXCLUDES(mutex_);
 
   // Writes the file anew, all of it or nothing. `open`: the counts of files not complete yet, by
   // speaker. `ledgers`: what the elements upstream counted, by element; their speakers one by one

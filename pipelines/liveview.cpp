@@ -207,8 +207,11 @@ void View::update(const Chain& chain) {
       continue;
     }
     const StructurePtr opened = stats_of(opener);
+    // Of those who have a row it is part of what they lost.
+    std::uint64_t skipped = number(opened.get(), "skipped");
     for_each_row(opened.get(), "speakers", [&](const GstStructure* speaker) {
       Row& row = rows_[number(speaker, "user-id")];
+      skipped -= std::min(skipped, number(speaker, "skipped"));
       row.received += number(speaker, "received");
       gboolean speaking = FALSE;
       gst_structure_get_boolean(speaker, "speaking", &speaking);
@@ -227,7 +230,8 @@ void View::update(const Chain& chain) {
     }
     if (opener == chain.workers) {
       worker_lost_ = number(opened.get(), "lost-concealed") + number(opened.get(), "lost-silent") +
-                     number(opened.get(), "frames-dropped") + number(opened.get(), "ring-full");
+                     number(opened.get(), "frames-dropped") + number(opened.get(), "ring-full") +
+                     skipped;
     }
   }
   if (chain.reorder != nullptr) {
@@ -242,10 +246,11 @@ void View::update(const Chain& chain) {
     const StructurePtr recorded = stats_of(chain.record);
     for_each_row(recorded.get(), "files", [&](const GstStructure* file) {
       Row& row = rows_[number(file, "user-id")];
-      row.bytes = number(file, "bytes");
-      row.unwritten = number(file, "num-dropped");
-      if (const gchar* path = gst_structure_get_string(file, "path")) {
+      row.unwritten += number(file, "num-dropped");
+      const gchar* path = gst_structure_get_string(file, "path");
+      if (path != nullptr && *path != '\0') {
         row.path = path;
+        row.bytes = number(file, "bytes");
       }
     });
     if (const GValue* journal = gst_structure_get_value(recorded.get(), "journal")) {

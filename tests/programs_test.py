@@ -68,6 +68,7 @@ class Programs(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="discord-programs-"))
         self.running = []
+        self.disks = []
 
     def tearDown(self):
         for process in self.running:
@@ -77,6 +78,8 @@ class Programs(unittest.TestCase):
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream:
                     stream.close()
+        for disk in self.disks:
+            subprocess.run(["umount", "-l", disk], check=False)
         shutil.rmtree(self.folder)
 
     def spawn(self, *command, **options):
@@ -312,10 +315,66 @@ class Programs(unittest.TestCase):
 
     def test_arguments_that_make_no_sense(self):
         for arguments in ([], ["--max-size", "x"], ["--endpoint", "x"], ["stray"],
-                          ["-c", "/nonexistent"], ["--user-id", "x"], ["--users", "Ada"]):
-            done = subprocess.run([str(RECORD), *arguments], capture_output=True, text=True)
+                          ["-c", "/nonexistent"], ["--user-id", "x"], ["--users", "Ada"],
+                          ["--control", "-f", "xyz"], ["--control", "--layout", "foo"],
+                          ["--control", "--e2ee", "foo"], ["--control", "-b", "0"]):
+            done = subprocess.run([str(RECORD), *arguments], capture_output=True, text=True,
+                                  stdin=subprocess.DEVNULL, timeout=PATIENCE)
             self.assertEqual(done.returncode, 2, arguments)
             self.assertNotEqual(done.stderr, "")
+
+    def test_what_ends_before_the_call_is_joined_has_recorded_nothing(self):
+        recorder = self.spawn(RECORD, "--control", "-o", self.folder / "out",
+                              stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        out, errors = recorder.communicate("", timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 1)
+        self.assertIn("not been joined", errors)
+        self.assertEqual(json.loads(out.splitlines()[-1])["status"], 1)
+
+    def test_events_that_cannot_be_written_are_an_error(self):
+        self.call()
+        with open("/dev/full", "wb") as full:
+            recorder = subprocess.Popen(
+                [str(RECORD), "-c", str(self.credentials), "-o", str(self.folder / "out"), "--flat",
+                 "-f", "wav", "--json", "--max-duration", "1s"], stdout=full, stderr=subprocess.PIPE,
+                text=True)
+            self.running.append(recorder)
+            _, errors = recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 1)
+        self.assertEqual(errors.count("Events cannot be written"), 1)
+        self.assertEqual(len(self.lengths(self.folder / "out")), 2)  # the recording went on
+
+    def small_disk(self, kilobytes):
+        """A file system of that size; only root can mount one, and not everywhere."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", disk],
+                              capture_output=True, check=False)
+        if done.returncode != 0:
+            self.skipTest("a small file system cannot be mounted here")
+        self.disks.append(disk)
+        return disk
+
+    def test_a_full_disk_is_told_of_every_speaker(self):
+        self.call()
+        disk = self.small_disk(400)
+        recorder = self.spawn(RECORD, "-c", self.credentials, "-o", disk, "--flat", "-f", "wav",
+                              "--no-journal", "--max-duration", "4s", stderr=subprocess.PIPE,
+                              text=True)
+        out, _ = recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 3)
+        table = out[out.index("verdict"):]
+        for name in ("500", "501"):
+            row = next(line for line in table.splitlines() if line.startswith(name))
+            self.assertRegex(row, r"arrived, [1-9][0-9]* not written")
+
+    def test_rebuilding_onto_a_full_disk_fails_and_says_who_is_missing(self):
+        self.recorded()
+        disk = self.small_disk(100)
+        done = self.recover("-f", "wav", "-o", disk / "again", self.folder / "out")
+        self.assertEqual(done.returncode, 1)
+        for user in ("500", "501"):
+            self.assertRegex(done.stderr, rf"Error: .* of .*{user}")
 
     def test_no_server_is_an_error(self):
         self.credentials = self.folder / "call.json"

@@ -2,6 +2,8 @@
 #include "record/options.hpp"
 
 #include <gst/gst.h>
+#include <algorithm>
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
@@ -46,6 +48,8 @@ constexpr char description[] =
     "  2  the arguments make no sense\n"
     "  3  the files are complete, but packets were lost or could not be opened or\n"
     "     written; the table and the \"end\" event say how many and whose";
+
+constexpr gint bitrate_of_the_format = -1;
 
 std::string take(gchar* text) {
   std::string out(text != nullptr ? text : "");
@@ -104,7 +108,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   gchar* when_empty = nullptr;
   gchar* users = nullptr;
   gboolean include_bots = FALSE;
-  gint bitrate = 0;
+  gint bitrate = bitrate_of_the_format;
   gboolean flat = FALSE;
   gboolean no_journal = FALSE;
   gboolean isolated = FALSE;
@@ -222,7 +226,22 @@ std::optional<Options> parse_options(int argc, char** argv) {
   o.output = control != FALSE || json != FALSE ? Output::json
              : quiet != FALSE                  ? Output::quiet
                                                : Output::screen;
-  if (ok && (bitrate != 0 && (bitrate < 32 || bitrate > 320))) {
+  const auto one_of = [&](const char* name, const std::string& value,
+                          std::initializer_list<const char*> possible) {
+    if (!ok || value.empty() ||
+        std::find(possible.begin(), possible.end(), value) != possible.end()) {
+      return;
+    }
+    std::string all;
+    for (const char* each : possible) {
+      all += (all.empty() ? "" : ", ") + std::string(each);
+    }
+    ok = complain("--" + std::string(name) + " must be one of " + all + ", not \"" + value + "\".");
+  };
+  one_of("format", o.format, {"mp3", "wav", "flac", "ogg", "mka"});
+  one_of("layout", o.layout, {"tracks", "mix", "both"});
+  one_of("e2ee", o.e2ee, {"auto", "required", "off"});
+  if (ok && bitrate != bitrate_of_the_format && (bitrate < 32 || bitrate > 320)) {
     ok = complain("A bitrate of " + std::to_string(bitrate) +
                   " kbit/s is not possible; 32 to 320 are.");
   }

@@ -13,27 +13,17 @@ bool has_property(GstElement* element, const char* name) {
   return g_object_class_find_property(G_OBJECT_GET_CLASS(element), name) != nullptr;
 }
 
-// False when there is no such value.
-bool set_enum(GstElement* element, const char* property, const std::string& nick) {
+// The options have been checked; an older plugin may still know less.
+std::optional<std::string> set_enum(GstElement* element, const char* property,
+                                    const std::string& nick) {
   GParamSpec* spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
   if (spec == nullptr || !G_IS_PARAM_SPEC_ENUM(spec) ||
       g_enum_get_value_by_nick(G_PARAM_SPEC_ENUM(spec)->enum_class, nick.c_str()) == nullptr) {
-    return false;
+    return "--" + std::string(property) + " " + nick + " is not possible with this " +
+           GST_OBJECT_NAME(gst_element_get_factory(element)) + ".";
   }
   gst_util_set_object_arg(G_OBJECT(element), property, nick.c_str());
-  return true;
-}
-
-std::string nicks(GstElement* element, const char* property) {
-  GParamSpec* spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
-  std::string out;
-  if (spec != nullptr && G_IS_PARAM_SPEC_ENUM(spec)) {
-    const GEnumClass* values = G_PARAM_SPEC_ENUM(spec)->enum_class;
-    for (guint i = 0; i < values->n_values; i++) {
-      out += (i == 0 ? "" : ", ") + std::string(values->values[i].value_nick);
-    }
-  }
-  return out;
+  return std::nullopt;
 }
 
 std::optional<std::string> configure_source(GstElement* source, const Options& options) {
@@ -63,10 +53,7 @@ std::optional<std::string> configure_source(GstElement* source, const Options& o
       g_object_set(source, property, static_cast<guint64>(value), nullptr);
     }
   }
-  if (!options.e2ee.empty() && !set_enum(source, "e2ee", options.e2ee)) {
-    return "--e2ee must be one of " + nicks(source, "e2ee") + ".";
-  }
-  return std::nullopt;
+  return options.e2ee.empty() ? std::nullopt : set_enum(source, "e2ee", options.e2ee);
 }
 
 }  // namespace
@@ -100,11 +87,13 @@ std::optional<std::string> RecorderPipeline::build(const Options& options) {
   GstElement* sink = record.get();
   g_object_set(sink, "location", options.location.c_str(), "flat", options.flat, "journal",
                options.journal, nullptr);
-  if (!set_enum(sink, "format", options.format)) {
-    return "--format must be one of " + nicks(sink, "format") + ".";
+  if (auto problem = set_enum(sink, "format", options.format)) {
+    return problem;
   }
-  if (!options.layout.empty() && !set_enum(sink, "layout", options.layout)) {
-    return "--layout " + options.layout + " is not possible with this discordrecordsink.";
+  if (!options.layout.empty()) {
+    if (auto problem = set_enum(sink, "layout", options.layout)) {
+      return problem;
+    }
   }
   if (options.bitrate > 0) {
     g_object_set(sink, "bitrate", options.bitrate, nullptr);

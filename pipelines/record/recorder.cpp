@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -86,8 +87,13 @@ void Recorder::event(nlohmann::json object) {
   // Whatever is inside, a line is valid JSON.
   const std::string line =
       object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fflush(stdout);
+  errno = 0;
+  if ((std::fwrite(line.data(), 1, line.size(), stdout) < line.size() ||
+       std::fflush(stdout) != 0) &&
+      errno != EPIPE && !std::exchange(unheard_, true)) {
+    // The recording goes on; whoever relies on the events must know that some are missing.
+    g_printerr("Error: Events cannot be written: %s.\n", g_strerror(errno));
+  }
 }
 
 nlohmann::json Recorder::stats() const {
@@ -506,6 +512,23 @@ void Recorder::fail(const std::string& sentence) {
   g_main_loop_quit(loop_.get());
 }
 
+namespace {
+
+void print_line(std::uint64_t user, const pipelines::Row& row, const std::string& length,
+                const std::string& size) {
+  const std::uint64_t all = row.received + row.lost;
+  const std::string name = !row.name.empty() ? row.name : user != 0 ? id_text(user) : "everybody";
+  const std::string unwritten =
+      row.unwritten > 0 ? ", " + std::to_string(row.unwritten) + " not written" : "";
+  g_print("%s %8s %9s %6" G_GUINT64_FORMAT " %8" G_GUINT64_FORMAT "  %.2f%% arrived%s\n",
+          human_name(name, 22).c_str(), length.c_str(), size.c_str(),
+          static_cast<guint64>(row.lost), static_cast<guint64>(row.drops()),
+          all > 0 ? 100.0 * static_cast<double>(row.received) / static_cast<double>(all) : 100.0,
+          unwritten.c_str());
+}
+
+}  // namespace
+
 void Recorder::print_result() {
   if (options_.output != Output::screen) {
     return;
@@ -514,22 +537,20 @@ void Recorder::print_result() {
             [](const File& a, const File& b) { return a.path < b.path; });
   g_print("\n%-22s %8s %9s %6s %8s  %s\n", "speaker", "length", "size", "lost", "dropped",
           "verdict");
+  std::set<std::uint64_t> written;
   for (const File& file : files_) {
-    const auto row = view_.rows().find(file.user_id);
-    const bool known = row != view_.rows().end() && file.user_id != 0;
-    const std::uint64_t lost = known ? row->second.lost : 0;
-    const std::uint64_t all = (known ? row->second.received : 0) + lost;
+    const auto row = file.user_id != 0 ? view_.rows().find(file.user_id) : view_.rows().end();
+    written.insert(file.user_id);
     std::error_code error;
     const auto size = std::filesystem::file_size(file.path, error);
-    const std::string name = known && !row->second.name.empty() ? row->second.name
-                             : file.user_id != 0                ? id_text(file.user_id)
-                                                                : "everybody";
-    g_print("%s %8s %9s %6" G_GUINT64_FORMAT " %8" G_GUINT64_FORMAT "  %.2f%% arrived\n  %s\n",
-            human_name(name, 22).c_str(), human_time(file.seconds).c_str(),
-            error ? "gone" : human_bytes(size).c_str(), static_cast<guint64>(lost),
-            static_cast<guint64>(known ? row->second.drops() : 0),
-            all > 0 ? 100.0 * static_cast<double>(all - lost) / static_cast<double>(all) : 100.0,
-            file.path.c_str());
+    print_line(file.user_id, row != view_.rows().end() ? row->second : pipelines::Row(),
+               human_time(file.seconds), error ? "gone" : human_bytes(size));
+    g_print("  %s\n", file.path.c_str());
+  }
+  for (const auto& [user, row] : view_.rows()) {
+    if (row.unwritten > 0 && !written.contains(user)) {
+      print_line(user, row, "-", "no file");
+    }
   }
   if (files_.empty() && !failed_) {
     const bool heard = std::any_of(view_.rows().begin(), view_.rows().end(),
@@ -556,6 +577,8 @@ int Recorder::finish() {
   }
   if (started_ != 0) {
     print_result();
+  } else if (!failed_) {
+    fail("The call had not been joined yet, so nothing is recorded.");
   }
   const int status = failed_ ? exit_failed : missing() > 0 ? exit_lossy : exit_complete;
   event({{"event", "end"},
@@ -563,7 +586,7 @@ int Recorder::finish() {
          {"seconds", elapsed()},
          {"files", files_.size()},
          {"missing", missing()}});
-  return status;
+  return unheard_ ? int{exit_failed} : status;
 }
 
 int Recorder::run() {

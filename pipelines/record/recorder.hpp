@@ -109,6 +109,7 @@ class Recorder {
   bool stopping_ = false;
   bool ended_ = false;
   bool failed_ = false;
+  bool unheard_ = false;  // an event could not be written
 };
 
 }  // namespace recorder

@@ -37,7 +37,8 @@ constexpr char description[] =
     "\n"
     "Exit status:\n"
     "  0  done, and the journal was whole\n"
-    "  1  not done; the reason is on standard error\n"
+    "  1  not done, or not all of it could be written; the reason is on standard\n"
+    "     error\n"
     "  2  the arguments make no sense\n"
     "  3  done, but something is missing: the journal is damaged or cut off in the\n"
     "     middle of a record, or the recorder's disk was too slow; or a file that\n"
@@ -98,7 +99,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
   gchar* folder = nullptr;
   gchar* erase = nullptr;
   gchar** users = nullptr;
-  gint bitrate = 0;
+  gint bitrate = -1;  // what the format does by itself
   gboolean list = FALSE;
   gboolean json = FALSE;
   gboolean quiet = FALSE;
@@ -143,7 +144,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
     g_printerr("The layout must be tracks, mix or both, not \"%s\".\n", layout);
     ok = false;
   }
-  if (ok && (bitrate != 0 && (bitrate < 32 || bitrate > 320))) {
+  if (ok && (bitrate != -1 && (bitrate < 32 || bitrate > 320))) {
     g_printerr("A bitrate of %d kbit/s is not possible; 32 to 320 are.\n", bitrate);
     ok = false;
   }
@@ -274,7 +275,13 @@ int run_rebuild(const Arguments& a, const record::JournalSummary& summary) {
                static_cast<guint64>(summary.damaged_stretches),
                static_cast<guint64>(summary.damaged_bytes), static_cast<guint64>(summary.dropped));
   }
-  return recover::incomplete(summary) || !made->warnings.empty() ? exit_parts : exit_whole;
+  for (const std::string& sentence : made->unwritten) {
+    g_printerr("Error: %s\n", sentence.c_str());
+  }
+  if (!made->warnings.empty() || !made->unwritten.empty()) {
+    return exit_failed;
+  }
+  return recover::incomplete(summary) ? exit_parts : exit_whole;
 }
 
 int run(const Arguments& a) {

@@ -6,10 +6,12 @@
 #include "elements/cook.hpp"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
+#include "recover/list.hpp"
 
 #include <gst/gst.h>
 #include <gst/rtp/gstrtpbuffer.h>
 #include <algorithm>
+#include <map>
 #include <optional>
 
 namespace recover {
@@ -19,6 +21,7 @@ using namespace discord;
 namespace {
 
 constexpr std::size_t progress_step = 1 << 18;
+constexpr record::JournalSpeakerKey the_mix{};
 
 GstClockTime time_of(std::int64_t samples) {
   return static_cast<GstClockTime>(media::duration_from_samples(samples).count());
@@ -42,7 +45,7 @@ class Replay {
   bool recognised() const { return summary_.recognised(); }
   std::optional<std::string> start(const Wish& wish);
   void feed(const Wish& wish, const std::function<void(double)>& progress);
-  Result<Made, std::string> finish();
+  Result<Made, std::string> finish(const Wish& wish);
 
  private:
   bool wanted(const Wish& wish, const record::JournalSpeakerKey& key) const {
@@ -52,6 +55,7 @@ class Replay {
   void packet(const record::JournalPacket& packet, std::uint64_t user);
   void loss(const record::JournalLoss& loss, std::uint64_t user);
   void hear(GstMessage* message);
+  void find_unwritten(const Wish& wish);
 
   const ByteSpan file_;
   const record::JournalSummary summary_;
@@ -60,6 +64,7 @@ class Replay {
   ObjectPtr<GstBus> bus_;
   ObjectPtr<GstPad> pad_;
   Made made_;
+  std::map<record::JournalSpeakerKey, GstClockTime> ends_;  // of the files
   std::optional<std::string> problem_;
   bool ended_ = false;
 };
@@ -205,6 +210,15 @@ void Replay::hear(GstMessage* message) {
         guint64 duration = 0;
         gst_structure_get_uint64(s, "user-id", &user);
         gst_structure_get_uint64(s, "duration", &duration);
+        guint64 offset = 0;
+        guint ssrc = 0;
+        gboolean mix = FALSE;
+        gst_structure_get_uint64(s, "offset", &offset);
+        gst_structure_get_uint(s, "ssrc", &ssrc);
+        gst_structure_get_boolean(s, "mix", &mix);
+        GstClockTime& end =
+            ends_[mix != FALSE ? the_mix : record::JournalSpeakerKey{user, user != 0 ? 0 : ssrc}];
+        end = std::max<GstClockTime>(end, offset + duration);
         made_.files.push_back(
             {path, user, static_cast<double>(duration) / static_cast<double>(GST_SECOND)});
       }
@@ -215,7 +229,33 @@ void Replay::hear(GstMessage* message) {
   }
 }
 
-Result<Made, std::string> Replay::finish() {
+// A disk that is full is a warning of the recorder, which goes on with who is left: what tells is
+// how far the files go. All should go as far as the recording.
+void Replay::find_unwritten(const Wish& wish) {
+  const GstClockTime length = time_of(summary_.length);
+  const auto check = [&](const record::JournalSpeakerKey& key, const std::string& who) {
+    const GstClockTime end = ends_[key];
+    if (end + 10 * GST_MSECOND < length) {
+      made_.unwritten.push_back(
+          end == 0 ? "There is no file of " + who + "."
+                   : "The file of " + who + " ends " +
+                         clock_time(media::samples_from_duration(Duration(length - end))) +
+                         " too early.");
+    }
+  };
+  if (wish.layout != "mix") {
+    for (const auto& [key, speaker] : summary_.speakers) {
+      if (wanted(wish, key)) {
+        check(key, speaker_title(key, speaker.name));
+      }
+    }
+  }
+  if (wish.layout == "mix" || wish.layout == "both") {
+    check(the_mix, "the mix");
+  }
+}
+
+Result<Made, std::string> Replay::finish(const Wish& wish) {
   while (!ended_ && !problem_) {
     const MessagePtr message(gst_bus_timed_pop(bus_.get(), GST_CLOCK_TIME_NONE));
     if (message) {
@@ -226,6 +266,7 @@ Result<Made, std::string> Replay::finish() {
   while (const MessagePtr message{gst_bus_pop(bus_.get())}) {
     hear(message.get());
   }
+  find_unwritten(wish);
   if (problem_) {
     return Failure{*problem_};
   }
@@ -281,7 +322,7 @@ Result<Made, std::string> rebuild(const Wish& wish, const std::function<void(dou
     return Failure{*problem};
   }
   replay.feed(wish, progress);
-  return replay.finish();
+  return replay.finish(wish);
 }
 
 }  // namespace recover

@@ -29,6 +29,8 @@ struct Made {
   };
   std::vector<File> files;
   std::vector<std::string> warnings;
+  // Sentences, one a speaker: what is not in any file.
+  std::vector<std::string> unwritten;
 };
 
 // The formats that can be made: those of discordrecordsink, as it is installed, and mka.

@@ -88,6 +88,21 @@ class RecordDisk : public RecorderTest {
     set_record_disk(GST_DISCORD_RECORD_SINK(e), disk_, record::default_riff_limit);
     return feeder_.start(e);
   }
+  // Packets that are in no file.
+  static guint64 unwritten(GstElement* e) {
+    GstStructure* raw = nullptr;
+    g_object_get(e, "stats", &raw, nullptr);
+    const StructurePtr stats(raw);
+    const GValue* list = gst_structure_get_value(raw, "files");
+    guint64 all = 0;
+    for (guint n = 0; list != nullptr && n < gst_value_array_get_size(list); n++) {
+      guint64 dropped = 0;
+      gst_structure_get_uint64(gst_value_get_structure(gst_value_array_get_value(list, n)),
+                               "num-dropped", &dropped);
+      all += dropped;
+    }
+    return all;
+  }
   std::string message_text(GstMessageType type) {
     const MessagePtr m = feeder_.message(type);
     if (!m) {
@@ -206,6 +221,7 @@ TEST_F(RecordDisk, AFullDiskMakesAPauseAndANewPart) {
     for (unsigned n = 0; n < 50; n++, i++) {
       EXPECT_EQ(feeder.push(100, 7, i * frame, tone.next()), GST_FLOW_OK) << "the call goes on";
     }
+    EXPECT_GE(unwritten(e), 50u) << "what comes while there is no file is counted";
     disk_->set_full(false);
     ASSERT_TRUE(feeder.message(GST_MESSAGE_INFO)) << "the user is told that it goes on";
     for (unsigned n = 0; n < 50; n++, i++) {
@@ -233,6 +249,7 @@ TEST_F(RecordDisk, AFullDiskMakesAPauseAndANewPart) {
     const auto record = nlohmann::json::parse(in);
     const auto& files = record["speakers"][0]["files"];
     ASSERT_EQ(files.size(), 2u);
+    EXPECT_GE(record["speakers"][0]["ledger"]["dropped"].get<std::uint64_t>(), 50u) << record;
     EXPECT_EQ(files[0]["offset"], 0);
     EXPECT_GE(files[1]["offset"].get<std::int64_t>(), files[0]["samples"].get<std::int64_t>());
     EXPECT_EQ(files[1]["offset"].get<std::int64_t>() + files[1]["samples"].get<std::int64_t>(),
