@@ -42,6 +42,9 @@ class Reorder : public testing::Test {
       guint sequence = 0;
       guint64 at = 0;
       guint64 duration = 0;
+      guint packets = 0;
+      gst_structure_get_uint(s, "packets", &packets);
+      announced_ += packets;
       gst_structure_get_uint(s, "seqnum", &sequence);
       gst_structure_get_uint64(s, "timestamp", &at);
       gst_structure_get_uint64(s, "duration", &duration);
@@ -96,6 +99,7 @@ class Reorder : public testing::Test {
   std::condition_variable changed_;
   std::string log_;
   std::size_t buffers_ = 0;
+  std::size_t announced_ = 0;  // packets, by the events
 };
 
 }  // namespace
@@ -139,6 +143,23 @@ TEST_F(Reorder, MoreThan120MsOfLossIsSilenceNotConcealment) {
             "1@0 lost2@20+20 lost3@40+20 lost4@60+20 lost5@80+20 lost6@100+20 lost7@120+20 "
             "12@220 ");
   EXPECT_EQ(count("lost"), 10u) << "all of them were lost";
+  EXPECT_EQ(announced_, 10u);
+}
+
+TEST_F(Reorder, LossesTooShortToConcealAreAnnouncedTogether) {
+  push_packet(rtp_packet(1, 960, opus_packet()), 0);
+  push_packet(rtp_packet(22, 1920 + 300, opus_packet()), 27);
+  next_wait();
+  EXPECT_EQ(crank_until(2), "1@0 lost2@20+3 lost12@23+3 22@26 ");
+  EXPECT_EQ(announced_, 20u);
+}
+
+TEST_F(Reorder, LessThanOpusCanConcealIsNotAnnounced) {
+  push_packet(rtp_packet(1, 960, opus_packet()), 0);
+  push_packet(rtp_packet(3, 1920 + 48, opus_packet()), 21);
+  next_wait();
+  EXPECT_EQ(crank_until(2), "1@0 3@21 ");
+  EXPECT_EQ(count("lost"), 1u) << "it is counted all the same";
 }
 
 TEST_F(Reorder, APacketThatComesInTimeIsPutInItsPlace) {
