@@ -518,6 +518,15 @@ TEST_F(Journal, MkaIsMadeWhenTheStateGoesDown) {
   EXPECT_EQ(temp_.files(".mka").size(), 1u);
 }
 
+// The Matroska file of a journal with these bytes.
+Result<CookedFile, std::string> cook(const fs::path& where, const Bytes& journal) {
+  std::ofstream(where / "x.journal", std::ios::binary)
+      .write(reinterpret_cast<const char*>(journal.data()),
+             static_cast<std::streamsize>(journal.size()));
+  const auto folder = open_record_folder(where.string());
+  return folder.ok() ? cook_matroska(where / "x.journal", *folder, "x") : Failure{folder.error()};
+}
+
 // An hour in which one speaks at the start and one at the end: neither fills the memory.
 TEST(Cook, TracksOfVeryDifferentTimes) {
   TempFolder temp;
@@ -538,11 +547,7 @@ TEST(Cook, TracksOfVeryDifferentTimes) {
   const std::int64_t hour = std::int64_t{48000} * 3600;
   speak(7, 0);
   speak(9, hour - 500 * 960);
-  std::ofstream(temp.path / "x.journal", std::ios::binary)
-      .write(reinterpret_cast<const char*>(file.data()), static_cast<std::streamsize>(file.size()));
-  auto folder = open_record_folder(temp.path.string());
-  ASSERT_TRUE(folder.ok());
-  const auto cooked = cook_matroska(temp.path / "x.journal", *folder, "x");
+  const auto cooked = cook(temp.path, file);
   ASSERT_TRUE(cooked.ok()) << cooked.error();
   EXPECT_EQ(cooked->duration, 3600 * GST_SECOND);
   EXPECT_EQ(cooked->tracks, 2u);
@@ -568,11 +573,7 @@ TEST(Cook, AFastSenderThatNeverPausesKeepsItsPlace) {
     p.opus = packets.back();
     encoder.append(p, file);
   }
-  std::ofstream(temp.path / "x.journal", std::ios::binary)
-      .write(reinterpret_cast<const char*>(file.data()), static_cast<std::streamsize>(file.size()));
-  auto folder = open_record_folder(temp.path.string());
-  ASSERT_TRUE(folder.ok());
-  const auto cooked = cook_matroska(temp.path / "x.journal", *folder, "x");
+  const auto cooked = cook(temp.path, file);
   ASSERT_TRUE(cooked.ok()) << cooked.error();
   auto tracks = read_mka(cooked->path);
   const PacketTrack& track = tracks["user 7"];
