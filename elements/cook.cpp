@@ -5,7 +5,7 @@
 #include "discord/gstptr.hpp"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
-#include "record/grid_track.hpp"
+#include "record/opustrack.hpp"
 
 #include <fcntl.h>
 #include <gst/app/gstappsrc.h>
@@ -94,14 +94,15 @@ class Cook {
  private:
   struct Track {
     ObjectPtr<GstElement> source;
-    std::unique_ptr<record::GridTrack> stream;
+    record::OpusTrack stream;
+    std::int64_t pushed = 0;  // samples
   };
 
   std::optional<std::string> build(int fd);
   void add_track(const record::JournalSpeakerKey& key, const record::JournalSpeaker& speaker);
   void set_tags();
   void set_chapters();
-  void push(GstElement* source, std::int64_t begin, std::uint32_t samples, ByteSpan opus);
+  void push(Track& track);
   void feed(const std::function<void(double)>& progress);
   std::optional<std::string> wait() const;
 
@@ -110,6 +111,7 @@ class Cook {
   const record::JournalSummary summary_;
   const record::JournalIdentities who_;
   std::map<record::JournalSpeakerKey, Track> tracks_;
+  record::OpusTrack::Packets packets_;  // to be pushed
   ObjectPtr<GstElement> pipeline_;
   ObjectPtr<GstElement> mux_;
   bool failed_ = false;
@@ -142,11 +144,6 @@ void Cook::add_track(const record::JournalSpeakerKey& key, const record::Journal
         return GST_PAD_PROBE_REMOVE;
       },
       tags, [](gpointer list) { gst_tag_list_unref(static_cast<GstTagList*>(list)); });
-  GstElement* source = track.source.get();
-  track.stream = std::make_unique<record::GridTrack>(
-      [this, source](std::int64_t begin, std::uint32_t samples, ByteSpan opus) {
-        push(source, begin, samples, opus);
-      });
   tracks_.emplace(key, std::move(track));
 }
 
@@ -225,19 +222,25 @@ std::optional<std::string> Cook::build(int fd) {
 
 // Opus ends on a grid, and with who was ahead of it: what lies behind the end of the recording is
 // cut, so that all tracks are equally long to the sample.
-void Cook::push(GstElement* source, std::int64_t begin, std::uint32_t samples, ByteSpan opus) {
-  const std::int64_t behind = begin + samples - length();
-  if (behind >= samples) {
-    return;
+void Cook::push(Track& track) {
+  for (const record::OpusTrack::Packet& p : packets_) {
+    const std::int64_t begin = track.pushed;
+    track.pushed += p.samples;
+    const std::int64_t behind = track.pushed - length();
+    if (behind >= p.samples) {
+      continue;
+    }
+    GstBuffer* buffer = gst_buffer_new_memdup(p.bytes.data(), p.bytes.size());
+    GST_BUFFER_PTS(buffer) = time_of(begin);
+    GST_BUFFER_DURATION(buffer) = time_of(std::min(track.pushed, length())) - time_of(begin);
+    if (behind > 0) {
+      gst_buffer_add_audio_clipping_meta(buffer, GST_FORMAT_DEFAULT, 0,
+                                         static_cast<guint64>(behind));
+    }
+    failed_ =
+        gst_app_src_push_buffer(GST_APP_SRC(track.source.get()), buffer) != GST_FLOW_OK || failed_;
   }
-  GstBuffer* buffer = gst_buffer_new_allocate(nullptr, opus.size(), nullptr);
-  gst_buffer_fill(buffer, 0, opus.data(), opus.size());
-  GST_BUFFER_PTS(buffer) = time_of(begin);
-  GST_BUFFER_DURATION(buffer) = time_of(std::min(begin + samples, length())) - time_of(begin);
-  if (behind > 0) {
-    gst_buffer_add_audio_clipping_meta(buffer, GST_FORMAT_DEFAULT, 0, static_cast<guint64>(behind));
-  }
-  failed_ = gst_app_src_push_buffer(GST_APP_SRC(source), buffer) != GST_FLOW_OK || failed_;
+  packets_.clear();
 }
 
 void Cook::feed(const std::function<void(double)>& progress) {
@@ -256,20 +259,25 @@ void Cook::feed(const std::function<void(double)>& progress) {
     }
     if (const auto* packet = std::get_if<record::JournalPacket>(record)) {
       const auto track = tracks_.find(who_.of(packet->user_id, packet->ssrc));
-      if (track != tracks_.end()) {
-        track->second.stream->packet(packet->sample, packet->opus, packet->silence);
+      const auto opus = media::parse_opus_packet(packet->opus);
+      if (track != tracks_.end() && opus) {
+        track->second.stream.packet(packet->opus, opus->duration, packet->sample, packet->quiet,
+                                    packets_);
+        push(track->second);
       }
       newest = std::clamp(packet->sample, newest, length());
     } else if (const auto* loss = std::get_if<record::JournalLoss>(record)) {
       const auto track = tracks_.find(who_.of(loss->user_id, loss->ssrc));
       if (track != tracks_.end()) {
-        track->second.stream->lost(loss->sample, loss->samples);
+        track->second.stream.lost(loss->sample, loss->samples, packets_);
+        push(track->second);
       }
     }
     if (newest - filled >= reach + 48000) {
       filled = newest - reach;
       for (auto& [key, track] : tracks_) {
-        track.stream->finish(filled);
+        track.stream.silence_until(filled, packets_);
+        push(track);
       }
     }
     if (progress && reader.offset() - told >= (1 << 20)) {
@@ -277,9 +285,9 @@ void Cook::feed(const std::function<void(double)>& progress) {
       progress(static_cast<double>(told) / static_cast<double>(file_.size()));
     }
   }
-  constexpr std::int64_t grid = record::GridTrack::grid;
   for (auto& [key, track] : tracks_) {
-    track.stream->finish((length() + grid - 1) / grid * grid);
+    track.stream.end(length(), packets_);
+    push(track);
   }
   for (auto& [key, track] : tracks_) {
     gst_app_src_end_of_stream(GST_APP_SRC(track.source.get()));

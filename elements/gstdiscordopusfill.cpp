@@ -4,6 +4,7 @@
 #include "discord/gstdiscordspeakermeta.h"
 #include "discord/gstdiscordtags.h"
 #include "discord/gstptr.hpp"
+#include "elements/quiet.hpp"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
 #include "record/opustrack.hpp"
@@ -22,9 +23,6 @@ void release_tags(GstTagList* tags) noexcept {
   gst_tag_list_unref(tags);
 }
 using TagListPtr = std::unique_ptr<GstTagList, Releaser<release_tags>>;
-
-// Below this (RFC 6464, -dBov) nobody hears that a packet is missing.
-constexpr guint8 quiet_level = 50;
 
 struct Fill {
   GstPad* sinkpad = nullptr;
@@ -220,9 +218,7 @@ GstFlowReturn chain(GstPad*, GstObject* parent, GstBuffer* raw_buffer) {
   if (at + static_cast<std::int64_t>(piece->samples) <= 0) {
     return GST_FLOW_OK;  // before the track
   }
-  const bool quiet = meta != nullptr && meta->audio_level != GST_DISCORD_AUDIO_LEVEL_UNKNOWN &&
-                     meta->audio_level >= quiet_level;
-  f.track.packet(piece->opus, piece->samples, at, quiet, out);
+  f.track.packet(piece->opus, piece->samples, at, is_quiet(meta), out);
   f.end = std::max(f.end, at + static_cast<std::int64_t>(piece->samples));
   return push(f, out);
 }

@@ -11,7 +11,7 @@
  * |[
  * gst-launch-1.0 -e discordvoicesrc endpoint=… session-id=… token-file=token user-id=… guild-id=… \
  *     channel-id=… ! discorddecrypt ! discordreorder latency=60 ! discordssrcdemux name=d \
- *     d. ! rtpopusdepay ! opusdec plc=true ! audioconvert ! autoaudiosink
+ *     d. ! rtpopusdepay max-reorder=0 ! opusdec plc=true ! audioconvert ! autoaudiosink
  * ]|
  *
  * Since: 0.1
@@ -24,6 +24,7 @@
 #include "elements/deadlinetimer.hpp"
 #include "elements/ledgerquery.hpp"
 #include "elements/ledgerstats.hpp"
+#include "elements/quiet.hpp"
 #include "elements/speakerorder.hpp"
 #include "elements/upstreamtiming.hpp"
 #include "rtp/packet.hpp"
@@ -42,8 +43,6 @@ namespace {
 
 constexpr guint default_latency = 100;
 constexpr guint default_max_speakers = 256;
-// Below this (RFC 6464, -dBov) a correction of 2.5 ms is not heard.
-constexpr guint8 quiet_level = 50;
 
 struct Reorder {
   explicit Reorder(GstElement* owner)
@@ -167,9 +166,7 @@ void Reorder::accept(BufferPtr buffer, OutputBatch& out) {
     packet.silence = media::is_silence_frame(parsed->payload);
   }
   const auto* meta = gst_buffer_get_discord_speaker_meta(buffer.get());
-  packet.quiet =
-      packet.silence || (meta != nullptr && meta->audio_level != GST_DISCORD_AUDIO_LEVEL_UNKNOWN &&
-                         meta->audio_level >= quiet_level);
+  packet.quiet = packet.silence || is_quiet(meta);
   packet.timestamp = header.timestamp;
   const Time arrival = timing.arrival(buffer.get(), last_arrival);
   last_arrival = std::max(last_arrival, arrival);

@@ -6,7 +6,7 @@
  *
  * |[
  * gst-launch-1.0 filesrc location=call.pcap ! pcapparse ! discorddecrypt secret-key-file=key ! \
- *     discordreorder ! discordssrcdemux ! rtpopusdepay ! opusdec ! wavenc ! filesink
+ *     discordreorder ! discordssrcdemux ! rtpopusdepay max-reorder=0 ! opusdec ! wavenc ! filesink
  * ]|
  *
  * Since: 0.1

@@ -3,6 +3,7 @@
 
 #include "config.h"
 #include "discord/gstdiscordspeakermeta.h"
+#include "elements/quiet.hpp"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
 #include "rtp/packet.hpp"
@@ -184,6 +185,7 @@ void JournalTap::buffer(GstBuffer* buffer) {
     }
     packet.opus = opus;
     packet.silence = media::is_silence_frame(opus);
+    packet.quiet = is_quiet(meta);
     voice(packet, parsed->duration);
     writer_->append(packet);
   };

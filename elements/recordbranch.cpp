@@ -5,6 +5,7 @@
 #include "elements/gstdiscordopusfill.h"
 #include "elements/gstdiscordssrcdemuxpad.h"
 #include "elements/gstdiscordtracksink.h"
+#include "elements/lostevents.hpp"
 #include "elements/recordname.hpp"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
@@ -237,7 +238,7 @@ void RecordBranch::note(GstBuffer* buffer) {
 }
 
 void RecordBranch::note_loss(const GstStructure* lost) {
-  counts_.lost++;
+  counts_.lost += lost_packets(lost);
   guint64 at = 0;
   guint64 duration = 0;
   if (gst_structure_get_uint64(lost, "timestamp", &at) &&

@@ -2,6 +2,7 @@
 #include "elements/recordchain.hpp"
 
 #include "discord/gstptr.hpp"
+#include "elements/depayloader.hpp"
 
 namespace discord {
 
@@ -158,7 +159,7 @@ std::optional<std::string> Chain::start() {
 
 GstElement* add_samples(Chain& chain, bool raw, bool skip_to_first) {
   if (!raw) {
-    chain.add("rtpopusdepay");
+    chain.add(make_opus_depayloader());
     if (GstElement* decoder = chain.add("opusdec")) {
       g_object_set(decoder, "plc", TRUE, nullptr);
       ObjectPtr<GstPad> in(gst_element_get_static_pad(decoder, "sink"));

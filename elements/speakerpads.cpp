@@ -4,6 +4,7 @@
 #include "discord/gstdiscordspeakermeta.h"
 #include "discord/gstdiscordtags.h"
 #include "elements/gstdiscordssrcdemuxpad.h"
+#include "elements/lostevents.hpp"
 #include "media/opus_packet.hpp"
 
 #include <gst/rtp/gstrtpbuffer.h>
@@ -482,7 +483,7 @@ void SpeakerPads::lost(EventPtr event) {
   } else if (speakers_.size() == 1) {
     s = speakers_.all().front().get();
   }
-  count([&](Stats& c) { s != nullptr ? c.lost++ : c.lost_unknown++; });
+  count([&](Stats& c) { (s != nullptr ? c.lost : c.lost_unknown) += lost_packets(st); });
   if (s == nullptr) {
     return;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elements/voiceoutput.hpp"
 
+#include "elements/depayloader.hpp"
 #include "elements/gstdiscordmix.h"
 #include "elements/gstdiscordssrcdemux.h"
 #include "elements/gstdiscordvoicebinpad.h"
@@ -189,7 +190,7 @@ void VoiceOutput::add_speaker(GstPad* speaker) {
   Branch branch;
   ObjectPtr<GstPad> out = ref_object(speaker);
   if (kind_ == GST_DISCORD_VOICE_OUTPUT_OPUS) {
-    branch.depayloader = ref_object(gst_element_factory_make("rtpopusdepay", nullptr));
+    branch.depayloader = ref_object(make_opus_depayloader());
     branch.parser = ref_object(gst_element_factory_make("opusparse", nullptr));
     gst_bin_add_many(bin_, branch.depayloader.get(), branch.parser.get(), nullptr);
     gst_element_link(branch.depayloader.get(), branch.parser.get());

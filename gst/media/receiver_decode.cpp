@@ -6,13 +6,6 @@
 
 namespace discord::media {
 
-namespace {
-
-// Below this (RFC 6464, -dBov) a correction of 2.5 ms is not heard.
-constexpr std::uint8_t quiet_level = 50;
-
-}  // namespace
-
 // When a packet would have arrived had the network not held it up: those that overtook it tell. The
 // first packet of a talk spurt anchors all of it, so its detour would delay them all.
 Time Receiver::arrival_of(const Track& track, const AudioPacket& packet) {

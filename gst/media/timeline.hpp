@@ -12,6 +12,9 @@ namespace discord::media {
 std::int64_t samples_from_duration(Duration duration) noexcept;
 Duration duration_from_samples(std::int64_t samples) noexcept;
 
+// Below this (RFC 6464, -dBov) a correction of 2.5 ms, or a packet less, is not heard.
+inline constexpr std::uint8_t quiet_level = 50;
+
 // A frame as it leaves the reorder queue.
 struct TimelineFrame {
   std::uint64_t timestamp = 0;     // RTP timestamp, unwrapped to 64 bit

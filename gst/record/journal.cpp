@@ -23,6 +23,7 @@ enum Type : std::uint8_t {
 };
 
 constexpr std::uint8_t flag_silence = 1;
+constexpr std::uint8_t flag_quiet = 2;
 
 std::uint32_t checksum(ByteSpan head, ByteSpan body) noexcept {
   // Everything but the sync word and the checksum itself.
@@ -82,7 +83,9 @@ Parsed parse_packet(ByteReader in) {
   p.ssrc = in.u32();
   p.timestamp = in.u32();
   p.sequence = in.u16();
-  p.silence = (in.u8() & flag_silence) != 0;
+  const std::uint8_t flags = in.u8();
+  p.silence = (flags & flag_silence) != 0;
+  p.quiet = (flags & flag_quiet) != 0;
   p.opus = in.rest();
   if (!in.ok() || p.opus.empty() || p.opus.size() > journal_max_opus) {
     return bad_body();
@@ -289,7 +292,8 @@ bool JournalEncoder::append(const JournalPacket& packet, Bytes& out) {
   d.u32(packet.ssrc);
   d.u32(packet.timestamp);
   d.u16(packet.sequence);
-  d.u8(packet.silence ? flag_silence : 0);
+  d.u8(static_cast<std::uint8_t>((packet.silence ? flag_silence : 0) |
+                                 (packet.quiet ? flag_quiet : 0)));
   d.bytes(packet.opus);
   return true;
 }

@@ -43,6 +43,7 @@ struct JournalPacket {
   std::uint32_t timestamp = 0;  // RTP
   std::uint16_t sequence = 0;   // RTP
   bool silence = false;         // F8 FF FE and its like
+  bool quiet = false;           // by the level its sender told: nobody hears when it is left out
   ByteSpan opus;                // 1 to journal_max_opus bytes, in the memory of the reader's file
 };
 

@@ -30,6 +30,10 @@ Bytes empty_frames(std::uint8_t toc, std::uint8_t count) {
 
 }  // namespace
 
+bool OpusTrack::near(std::int64_t sample) const noexcept {
+  return sample >= position_ - max_fill && sample <= position_ + max_fill;
+}
+
 void OpusTrack::emit(Bytes bytes, std::int64_t samples, Packets& out) {
   out.push_back({std::move(bytes), static_cast<std::uint32_t>(samples)});
   position_ += samples;
@@ -67,17 +71,22 @@ void OpusTrack::fill(std::int64_t samples, Packets& out) {
 }
 
 void OpusTrack::silence_until(std::int64_t sample, Packets& out) {
-  const std::int64_t gap = (sample - position_) / grid * grid;
+  const std::int64_t gap = near(sample) ? (sample - position_) / grid * grid : 0;
   if (gap > 0) {
     fill(gap, out);
   }
 }
 
 void OpusTrack::end(std::int64_t sample, Packets& out) {
-  silence_until((sample + grid - 1) / grid * grid, out);
+  if (near(sample)) {
+    silence_until((sample + grid - 1) / grid * grid, out);
+  }
 }
 
 void OpusTrack::lost(std::int64_t sample, std::int64_t samples, Packets& out) {
+  if (!near(sample)) {
+    return;
+  }
   // What lies in front of it was a pause, unless it is within what a spurt may be off.
   if (sample - position_ > quiet_off) {
     silence_until(sample, out);
@@ -99,6 +108,10 @@ void OpusTrack::lost(std::int64_t sample, std::int64_t samples, Packets& out) {
 
 void OpusTrack::packet(ByteSpan opus, std::uint32_t samples, std::int64_t sample, bool quiet,
                        Packets& out) {
+  if (!near(sample)) {
+    left_out_++;
+    return;
+  }
   const auto length = static_cast<std::int64_t>(samples);
   const bool silence = media::is_silence_frame(opus);
   const std::int64_t off = sample - position_;  // above zero: there is time to fill

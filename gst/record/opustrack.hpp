@@ -18,6 +18,8 @@ class OpusTrack {
   static constexpr std::int64_t grid = 120;
   static constexpr std::int64_t quiet_off = 480;
   static constexpr std::int64_t most_off = 1920;  // 40 ms
+  // A week; what lies further away is damage, and must not fill a disk.
+  static constexpr std::int64_t max_fill = std::int64_t{48000} * 3600 * 24 * 7;
   // Decoders throw this much away at the start, while they settle (RFC 7845 section 4.2).
   static constexpr std::uint32_t pre_skip = 3840;
 
@@ -45,6 +47,7 @@ class OpusTrack {
   std::uint64_t left_out() const noexcept { return left_out_; }
 
  private:
+  bool near(std::int64_t sample) const noexcept;
   void fill(std::int64_t samples, Packets& out);
   void emit(Bytes bytes, std::int64_t samples, Packets& out);
 

@@ -138,6 +138,9 @@ void Replay::packet(const record::JournalPacket& p, std::uint64_t user) {
   GST_BUFFER_DURATION(buffer) = time_of(p.sample + opus->duration) - time_of(p.sample);
   GstDiscordSpeakerMeta* meta = gst_buffer_add_discord_speaker_meta(buffer, p.ssrc, user);
   meta->kind = p.silence ? GST_DISCORD_FRAME_SILENCE : GST_DISCORD_FRAME_AUDIO;
+  if (p.quiet) {
+    meta->audio_level = media::quiet_level;  // the journal knows that it is no louder
+  }
   gst_pad_push(pad_.get(), buffer);
 }
 

@@ -3,6 +3,8 @@
 #include "elements/journalwriter.hpp"
 #include "feeder.hpp"
 #include "record/journal_summary.hpp"
+#include "record/opustrack.hpp"
+#include "track_reader.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -516,6 +518,15 @@ TEST_F(Journal, MkaIsMadeWhenTheStateGoesDown) {
   EXPECT_EQ(temp_.files(".mka").size(), 1u);
 }
 
+// The Matroska file of a journal with these bytes.
+Result<CookedFile, std::string> cook(const fs::path& where, const Bytes& journal) {
+  std::ofstream(where / "x.journal", std::ios::binary)
+      .write(reinterpret_cast<const char*>(journal.data()),
+             static_cast<std::streamsize>(journal.size()));
+  const auto folder = open_record_folder(where.string());
+  return folder.ok() ? cook_matroska(where / "x.journal", *folder, "x") : Failure{folder.error()};
+}
+
 // An hour in which one speaks at the start and one at the end: neither fills the memory.
 TEST(Cook, TracksOfVeryDifferentTimes) {
   TempFolder temp;
@@ -536,15 +547,48 @@ TEST(Cook, TracksOfVeryDifferentTimes) {
   const std::int64_t hour = std::int64_t{48000} * 3600;
   speak(7, 0);
   speak(9, hour - 500 * 960);
-  std::ofstream(temp.path / "x.journal", std::ios::binary)
-      .write(reinterpret_cast<const char*>(file.data()), static_cast<std::streamsize>(file.size()));
-  auto folder = open_record_folder(temp.path.string());
-  ASSERT_TRUE(folder.ok());
-  const auto cooked = cook_matroska(temp.path / "x.journal", *folder, "x");
+  const auto cooked = cook(temp.path, file);
   ASSERT_TRUE(cooked.ok()) << cooked.error();
   EXPECT_EQ(cooked->duration, 3600 * GST_SECOND);
   EXPECT_EQ(cooked->tracks, 2u);
   EXPECT_LT(fs::file_size(cooked->path), 3u << 20);
+}
+
+// Of a sender whose clock was 200 ppm fast no packet was ever left out, so that after an hour all
+// it said lay 34361 samples late, where the Ogg file of the same call had it in its place.
+TEST(Cook, AFastSenderThatNeverPausesKeepsItsPlace) {
+  TempFolder temp;
+  Bytes file;
+  record::JournalEncoder encoder(1);
+  encoder.append(record::JournalSession{}, file);
+  constexpr std::int64_t step = 954;  // 6250 ppm: a minute is as telling as half an hour
+  std::vector<Bytes> packets;
+  for (std::uint32_t i = 0; i < 3000; i++) {
+    packets.push_back(
+        {0x78, 1, 2, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)});
+    record::JournalPacket p;
+    p.sample = i * step;
+    p.user_id = 7;
+    p.ssrc = 7;
+    p.opus = packets.back();
+    encoder.append(p, file);
+  }
+  const auto cooked = cook(temp.path, file);
+  ASSERT_TRUE(cooked.ok()) << cooked.error();
+  auto tracks = read_mka(cooked->path);
+  const PacketTrack& track = tracks["user 7"];
+  std::size_t found = 0;
+  for (const auto& p : track.packets) {
+    const auto packet = std::find(packets.begin(), packets.end(), p.bytes);
+    if (packet != packets.end()) {
+      const std::int64_t place = (packet - packets.begin()) * step;
+      EXPECT_LE(std::abs(p.begin - place), record::OpusTrack::most_off + 960);
+      found++;
+    }
+  }
+  // What is too much is all that is left out: 6 samples of each packet, less what it may be ahead.
+  EXPECT_GE(found, 3000u - 3000 * 6 / 960);
+  EXPECT_LT(found, 3000u);
 }
 
 TEST(Cook, SaysWhatIsNoJournal) {

@@ -91,6 +91,26 @@ TEST_F(RecordSink, LossesTooShortToConcealMoveNothing) {
   EXPECT_TRUE(silent(*track, begin + 24000, 96000));
 }
 
+// Once the depayloader took them for packets that came late.
+TEST_F(RecordSink, NumbersThatBeginAnewALittleLowerLoseNothing) {
+  ASSERT_TRUE(start());
+  Tone tone(440);
+  feeder_.seq[100] = 8318;
+  for (unsigned i = 0; i < 50; i++) {
+    feeder_.push(100, 7, i * frame, tone.next());
+  }
+  feeder_.seq[100] = 8350;
+  for (unsigned i = 100; i < 150; i++) {
+    feeder_.push(100, 7, i * frame, tone.next());
+  }
+  feeder_.eos();
+  ASSERT_TRUE(wait_for_eos());
+  const auto track = read_wav(file("7.wav"));
+  ASSERT_TRUE(track);
+  ASSERT_EQ(track->size(), 150u * 960);
+  EXPECT_GT(rms(*track, 100 * 960 + 480, 101 * 960 + 480), 4000) << "from the first packet on";
+}
+
 TEST_F(RecordSink, LiveTracksStartWhenTheRecorderDid) {
   feeder_.live = true;
   feeder_.start_time = 3 * GST_SECOND + 12345;

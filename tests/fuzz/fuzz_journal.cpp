@@ -1,7 +1,8 @@
 // A file that says it is a journal: everything in it is read, summed up, and written again without
 // its first speaker.
+#include "media/opus_packet.hpp"
 #include "record/journal_summary.hpp"
-#include "record/grid_track.hpp"
+#include "record/opustrack.hpp"
 
 #include <cstdlib>
 
@@ -12,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteSpan file(data, size);
   JournalReader reader(file);
   std::size_t covered = 0;
-  GridTrack track([](std::int64_t, std::uint32_t, ByteSpan) {});
+  OpusTrack track;
   while (const auto item = reader.next()) {
     if (item->offset != covered) {
       std::abort();
@@ -21,8 +22,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto* record = std::get_if<JournalRecord>(&item->what);
     if (record != nullptr && std::holds_alternative<JournalPacket>(*record)) {
       const auto& packet = std::get<JournalPacket>(*record);
-      if (packet.sample < 48000 * 60) {
-        track.packet(packet.sample, packet.opus, packet.silence);
+      const auto opus = media::parse_opus_packet(packet.opus);
+      if (packet.sample < 48000 * 60 && opus) {
+        OpusTrack::Packets out;
+        track.packet(packet.opus, opus->duration, packet.sample, packet.quiet, out);
       }
     }
   }

@@ -123,6 +123,7 @@ TEST(Journal, EveryRecordComesBackAsItWas) {
   const Bytes sound = opus(80, 5);
   JournalPacket p = packet(-960, 7, sound);
   p.silence = true;
+  p.quiet = true;
   b.clear();
   ASSERT_TRUE(encoder.append(p, b));
   const auto back = only_record(b);
@@ -134,6 +135,7 @@ TEST(Journal, EveryRecordComesBackAsItWas) {
   EXPECT_EQ(q.timestamp, p.timestamp);
   EXPECT_EQ(q.sequence, p.sequence);
   EXPECT_TRUE(q.silence);
+  EXPECT_TRUE(q.quiet);
   EXPECT_TRUE(std::equal(q.opus.begin(), q.opus.end(), sound.begin(), sound.end()));
 
   const JournalLoss loss{12345678901, 2880, 7, 1007, 65535};

@@ -107,6 +107,54 @@ TEST(OpusTrack, LossesAreFramesWithoutContentOfTheSameKind) {
   EXPECT_EQ(out.size(), 1u);
 }
 
+TEST(OpusTrack, ALongLossIsConcealedFor120MsAndThenSilent) {
+  OpusTrack track;
+  OpusTrack::Packets out;
+  track.packet(voice(), 960, 0, false, out);
+  track.lost(960, 960 * 10, out);
+  out.erase(out.begin());
+  EXPECT_EQ(total(out), media::opus_max_duration);
+  EXPECT_EQ(out.at(0).bytes[0] & 0xfc, voice()[0] & 0xfc) << "more of what was said before";
+  track.packet(voice(), 960, 960 * 11, false, out);
+  EXPECT_EQ(track.position(), 960 * 12);
+  EXPECT_NE(out.at(1).bytes[0] & 0xfc, voice()[0] & 0xfc);
+}
+
+TEST(OpusTrack, APauseIsNotConcealed) {
+  OpusTrack track;
+  OpusTrack::Packets out;
+  track.packet(voice(), 960, 0, false, out);
+  out.clear();
+  track.packet(voice(), 960, 960 * 11, false, out);
+  for (std::size_t i = 0; i + 1 < out.size(); i++) {
+    EXPECT_NE(out[i].bytes[0] & 0xfc, voice()[0] & 0xfc) << i;
+  }
+}
+
+// Of a damaged journal, or made up.
+TEST(OpusTrack, APlaceThatNoRecordingHasIsRefused) {
+  OpusTrack track;
+  OpusTrack::Packets out;
+  for (const std::int64_t far : {INT64_MAX, INT64_MIN, OpusTrack::max_fill + 1}) {
+    track.packet(voice(), 960, far, false, out);
+    track.lost(far, 960, out);
+    track.silence_until(far, out);
+    track.end(far, out);
+  }
+  EXPECT_TRUE(out.empty());
+  EXPECT_EQ(track.left_out(), 3u);
+  track.packet(voice(), 960, 0, false, out);
+  EXPECT_EQ(out.size(), 1u);
+}
+
+TEST(OpusTrack, AnHourOfSilenceIsThirtyThousandPackets) {
+  OpusTrack track;
+  OpusTrack::Packets out;
+  track.end(std::int64_t{48000} * 3600, out);
+  EXPECT_EQ(total(out), std::int64_t{48000} * 3600);
+  EXPECT_LE(out.size(), 30010u);
+}
+
 TEST(OpusTrack, TheEndIsTheNextPointOfTheGrid) {
   OpusTrack track;
   OpusTrack::Packets out;
