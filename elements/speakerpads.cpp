@@ -130,8 +130,12 @@ CapsPtr SpeakerPads::out_caps() const {
   return caps;
 }
 
-// To the application, and along each stream to whoever selects streams downstream.
+// To the application, and along each stream to whoever selects streams downstream. Inside a
+// recorder nobody does, and with each speaker it would be told to all of them.
 void SpeakerPads::tell_collection() {
+  if (embedded_) {
+    return;
+  }
   GstStreamCollection* collection =
       gst_stream_collection_new(parent_stream_id_.empty() ? nullptr : parent_stream_id_.c_str());
   for (const auto& s : speakers_.all()) {

@@ -20,6 +20,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -128,10 +129,6 @@ class Line {
   void push(GstBuffer* buffer) { check(gst_pad_push(pad_.get(), buffer)); }
   void push(GstBufferList* list) { check(gst_pad_push_list(pad_.get(), list)); }
   void push(GstEvent* event) { gst_pad_push_event(pad_.get(), event); }
-  GstClockTime running_time() const {
-    const ObjectPtr<GstClock> clock(gst_element_get_clock(pipeline_.get()));
-    return clock ? gst_clock_get_time(clock.get()) - gst_element_get_base_time(pipeline_.get()) : 0;
-  }
   // Until every file is complete.
   void finish() {
     push(gst_event_new_eos());
@@ -143,30 +140,40 @@ class Line {
       std::exit(1);
     }
   }
-  // What the files dropped, and the sum of their bytes so far.
-  std::pair<guint64, guint64> written() const {
+  struct Written {
+    std::size_t files = 0;  // that have something in them
+    guint64 dropped = 0;
+    guint64 bytes = 0;
+  };
+  Written written() const {
     GstStructure* raw = nullptr;
     g_object_get(record_.get(), "stats", &raw, nullptr);
     const StructurePtr stats(raw);
     const GValue* files = gst_structure_get_value(stats.get(), "files");
-    std::pair<guint64, guint64> out{0, 0};
+    Written out;
     for (guint i = 0; files != nullptr && i < gst_value_array_get_size(files); i++) {
       const auto* one =
           static_cast<const GstStructure*>(g_value_get_boxed(gst_value_array_get_value(files, i)));
       guint64 value = 0;
       gst_structure_get_uint64(one, "num-dropped", &value);
-      out.first += value;
+      out.dropped += value;
       gst_structure_get_uint64(one, "bytes", &value);
-      out.second += value;
+      out.bytes += value;
+      out.files += value > 0 ? 1 : 0;
     }
     return out;
+  }
+  void wait_for_files(std::size_t number) const {
+    while (written().files < number) {
+      g_usleep(100000);
+    }
   }
   // Until nothing is on its way to a file any more.
   void settle() const {
     guint64 before = ~guint64{0};
-    for (guint64 now = written().second; now != before;) {
+    for (guint64 now = written().bytes; now != before;) {
       g_usleep(300000);
-      before = std::exchange(now, written().second);
+      before = std::exchange(now, written().bytes);
     }
   }
 
@@ -206,6 +213,17 @@ BufferListPtr list_of(const std::vector<corpus::Datagram>& all, std::size_t from
   return BufferListPtr(list);
 }
 
+void delay(GstBufferList* list, double seconds) {
+  gst_buffer_list_foreach(
+      list,
+      [](GstBuffer** buffer, guint, gpointer by) -> gboolean {
+        GST_BUFFER_PTS(*buffer) += *static_cast<GstClockTime*>(by);
+        GST_BUFFER_DTS(*buffer) = GST_BUFFER_PTS(*buffer);
+        return TRUE;
+      },
+      std::make_unique<GstClockTime>(static_cast<GstClockTime>(seconds * 1e9)).get());
+}
+
 // In real time, so that every packet wakes whom it must wake; behind a file queues fill and threads
 // run through.
 void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, std::size_t seconds,
@@ -216,7 +234,7 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
   Line line("discorddecrypt name=first mode=aead_aes256_gcm_rtpsize max-speakers=4096 secret-key=" +
                 std::string("0707070707070707070707070707070707070707070707070707070707") +
                 "070707 ! discordreorder max-speakers=4096 ! discordrecordsink name=record "
-                "flat=true format=ogg location=" +
+                "flat=true demux::max-speakers=4096 format=ogg location=" +
                 folder.path().string(),
             "application/x-discord-rtp", live);
   // Ten milliseconds of arrivals at a time, as a source that sleeps in poll(2) hands them on. The
@@ -229,22 +247,30 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
   Usage before;
   double wrote = 0;
   std::size_t counted = 0;
-  const double start = wall();
+  double start = wall();
   for (std::size_t i = 0; i < lists.size(); ++i) {
-    if (live) {
-      wait_until(start + static_cast<double>(i) * 0.01);
-    }
     if (i == 100) {
-      if (!live) {
+      line.wait_for_files(speakers);
+      if (live) {
+        // Making files took its time, and packets do not come from the past.
+        const double late = wall() - start - 1;
+        start += late;
+        for (std::size_t k = i; k < lists.size(); ++k) {
+          delay(lists[k].get(), late);
+        }
+      } else {
         line.settle();
       }
       before = usage();
       wrote = proc("io", "wchar");
     }
+    if (live) {
+      wait_until(start + static_cast<double>(i) * 0.01);
+    }
     counted += i >= 100 ? gst_buffer_list_length(lists[i].get()) : 0;
     line.push(lists[i].release());
   }
-  const guint64 dropped = line.written().first;
+  const guint64 dropped = line.written().dropped;
   if (!live) {
     line.settle();
   }
@@ -430,7 +456,7 @@ void silence(const char* format) {
   const double rss = proc("status", "VmRSS");
   double most = rss;
   double burst = 0;
-  double bytes = static_cast<double>(line.written().second);
+  double bytes = static_cast<double>(line.written().bytes);
   const double first = bytes;
   const Usage before = usage();
   constexpr std::size_t seconds = 3600;
@@ -440,14 +466,14 @@ void silence(const char* format) {
     g_usleep(1000);
     if (i % 10 == 0) {
       most = std::max(most, proc("status", "VmRSS"));
-      const auto now = static_cast<double>(line.written().second);
+      const auto now = static_cast<double>(line.written().bytes);
       burst = std::max(burst, now - bytes);
       bytes = now;
     }
   }
   line.settle();
   most = std::max(most, proc("status", "VmRSS"));
-  bytes = static_cast<double>(line.written().second) - first;
+  bytes = static_cast<double>(line.written().bytes) - first;
   const Usage after = usage();
   std::printf("| %s | %.1f | %.1f | %.2f | %.2f |\n", format, (most - rss) / 1024, bytes / 1e6,
               burst / std::max(bytes / (seconds / 10), 1.0), after.cpu - before.cpu);
@@ -459,6 +485,10 @@ void silence(const char* format) {
 
 int main(int argc, char** argv) {
   gst_init(&argc, &argv);
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;  // 3000 speakers have 3000 files
+  setrlimit(RLIMIT_NOFILE, &files);
   const auto wants = [&](const char* what) {
     return argc < 2 || std::any_of(argv + 1, argv + argc,
                                    [&](const char* a) { return std::strcmp(a, what) == 0; });
@@ -481,21 +511,22 @@ int main(int argc, char** argv) {
         "| speakers | pace | packets | µs CPU a packet | of it in user space | sleeps a packet | "
         "speakers a core | bytes written a packet | dropped "
         "|\n|---|---|---|---|---|---|---|---|---|");
-    for (const std::size_t speakers : {20, 250}) {
+    for (const std::size_t speakers : {20, 250, 3000}) {
+      const std::size_t seconds = speakers > 1000 ? 5 : 10;
       if (paced("floor")) {
         for (const Floor floor : {Floor::open, Floor::mux, Floor::file}) {
-          floor_of(*talks, speakers, 10, floor, false);
+          floor_of(*talks, speakers, seconds, floor, false);
         }
-        floor_of(*talks, speakers, 10, Floor::file, true);
-        in_front(*talks, speakers, 10, "", false);
-        in_front(*talks, speakers, 10, "discordreorder ! ", false);
-        in_front(*talks, speakers, 10, "discordreorder ! ", true);
+        floor_of(*talks, speakers, seconds, Floor::file, true);
+        in_front(*talks, speakers, seconds, "", false);
+        in_front(*talks, speakers, seconds, "discordreorder ! ", false);
+        in_front(*talks, speakers, seconds, "discordreorder ! ", true);
       }
       if (paced("flood")) {
-        pass_through(*talks, speakers, 10, false);
+        pass_through(*talks, speakers, seconds, false);
       }
       if (paced("real-time")) {
-        pass_through(*talks, speakers, 10, true);
+        pass_through(*talks, speakers, seconds, true);
       }
     }
   }
