@@ -519,8 +519,8 @@ int main(int argc, char** argv) {
         }
         floor_of(*talks, speakers, seconds, Floor::file, true);
         in_front(*talks, speakers, seconds, "", false);
-        in_front(*talks, speakers, seconds, "discordreorder ! ", false);
-        in_front(*talks, speakers, seconds, "discordreorder ! ", true);
+        in_front(*talks, speakers, seconds, "discordreorder max-speakers=4096 ! ", false);
+        in_front(*talks, speakers, seconds, "discordreorder max-speakers=4096 ! ", true);
       }
       if (paced("flood")) {
         pass_through(*talks, speakers, seconds, false);
