@@ -1,5 +1,7 @@
 #pragma once
 
+#include "elements/trackfeed.hpp"
+
 #include <gst/gst.h>
 
 G_BEGIN_DECLS
@@ -18,3 +20,13 @@ void gst_discord_opus_fill_set_from_first(GstDiscordOpusFill* self, gboolean fro
 guint64 gst_discord_opus_fill_get_samples(GstDiscordOpusFill* self);
 
 G_END_DECLS
+
+namespace discord {
+
+// Before the first data: it is written where `turns` says, behind a queue of `most` buffers
+// (TrackFeed), and not before the feed is released.
+void write_on(GstDiscordOpusFill* fill, std::shared_ptr<BranchTurns> turns, guint most);
+// None where the streaming thread does everything.
+TrackFeed* feed_of(GstDiscordOpusFill* fill);
+
+}  // namespace discord

@@ -2,7 +2,6 @@
 #include "elements/recordbranch.hpp"
 
 #include "discord/gstdiscordspeakermeta.h"
-#include "elements/gstdiscordopusfill.h"
 #include "elements/gstdiscordssrcdemuxpad.h"
 #include "elements/gstdiscordtracksink.h"
 #include "elements/lostevents.hpp"
@@ -51,25 +50,40 @@ RecordBranch::RecordBranch(GstBin* parent, GstPad* pad, const BranchContext& con
     mix_id_ = context_.mix->open(user_id());
   }
 
-  queue_ = gst_element_factory_make("queue", nullptr);
-  g_object_set(queue_, "max-size-time", G_GUINT64_CONSTANT(0), "max-size-bytes", 0U,
-               "max-size-buffers", settings_->live ? 0U : queue_buffers, nullptr);
-  gst_bin_add(GST_BIN(bin_.get()), queue_);
-  ObjectPtr<GstPad> in(gst_element_get_static_pad(queue_, "sink"));
-  ObjectPtr<GstPad> out(gst_element_get_static_pad(queue_, "src"));
+  entry_ = passes_only() ? make_fill() : make_queue();
+  gst_bin_add(GST_BIN(bin_.get()), entry_);
+  ObjectPtr<GstPad> in(gst_element_get_static_pad(entry_, "sink"));
   gst_pad_add_probe(
       in.get(),
       static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST |
                                    GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
       on_input, this, nullptr);
-  hold_id_ =
-      gst_pad_add_probe(out.get(), GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM, hold, nullptr, nullptr);
   gst_element_add_pad(bin_.get(), gst_ghost_pad_new("sink", in.get()));
   gst_bin_add(parent_, bin_.get());
   gst_element_set_state(bin_.get(), GST_STATE_PLAYING);
 
   ObjectPtr<GstPad> ghost(gst_element_get_static_pad(bin_.get(), "sink"));
   gst_pad_link(pad, ghost.get());
+}
+
+GstElement* RecordBranch::make_queue() {
+  GstElement* queue = gst_element_factory_make("queue", nullptr);
+  g_object_set(queue, "max-size-time", G_GUINT64_CONSTANT(0), "max-size-bytes", 0U,
+               "max-size-buffers", settings_->live ? 0U : queue_buffers, nullptr);
+  ObjectPtr<GstPad> out(gst_element_get_static_pad(queue, "src"));
+  hold_id_ =
+      gst_pad_add_probe(out.get(), GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM, hold, nullptr, nullptr);
+  return queue;
+}
+
+GstElement* RecordBranch::make_fill() {
+  auto* fill = GST_DISCORD_OPUS_FILL(g_object_new(GST_TYPE_DISCORD_OPUS_FILL, nullptr));
+  gst_discord_opus_fill_set_from_first(fill, settings_->from_first);
+  if (passes_only()) {
+    write_on(fill, context_.turns, settings_->live ? 0U : queue_buffers);
+  }
+  fill_ = ref_object(fill);
+  return GST_ELEMENT(fill);
 }
 
 void RecordBranch::detach() {
@@ -111,8 +125,7 @@ std::int64_t RecordBranch::begin() const {
 }
 
 std::uint64_t RecordBranch::samples() const {
-  return fill_ ? gst_discord_opus_fill_get_samples(GST_DISCORD_OPUS_FILL(fill_.get()))
-               : samples_.load();
+  return fill_ ? gst_discord_opus_fill_get_samples(fill_.get()) : samples_.load();
 }
 
 std::optional<std::string> RecordBranch::build(const RecordFolder& folder,
@@ -127,15 +140,14 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder,
     }
   }
   Chain chain(GST_BIN(bin_.get()));
-  chain.branch_off(queue_);
-  GstElement* split = nullptr;
+  chain.branch_off(entry_);
   if (passes) {
-    split = context_.mix ? chain.add("tee") : queue_;
-    auto* fill = GST_ELEMENT(g_object_new(GST_TYPE_DISCORD_OPUS_FILL, nullptr));
-    gst_discord_opus_fill_set_from_first(GST_DISCORD_OPUS_FILL(fill), settings_->from_first);
-    chain.add(fill);
-    fill_ = ref_object(fill);
-    chain.add(make_oggmux());
+    GstElement* split = nullptr;
+    if (!passes_only()) {
+      split = chain.add("tee");
+      chain.add(make_fill());
+    }
+    chain.add(make_track_mux());
     chain.add(make_track_sink(writer(), failed));
     chain.branch_off(split);
   }
@@ -156,9 +168,13 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder,
   if (auto problem = chain.start()) {
     return problem;
   }
-  ObjectPtr<GstPad> out(gst_element_get_static_pad(queue_, "src"));
-  gst_pad_remove_probe(out.get(), hold_id_);
-  hold_id_ = 0;
+  if (passes_only()) {
+    feed_of(fill_.get())->release();
+  } else {
+    ObjectPtr<GstPad> out(gst_element_get_static_pad(entry_, "src"));
+    gst_pad_remove_probe(out.get(), hold_id_);
+    hold_id_ = 0;
+  }
   return std::nullopt;
 }
 
@@ -182,8 +198,11 @@ GstPadProbeReturn RecordBranch::on_samples(GstPad*, GstPadProbeInfo* info, gpoin
 }
 
 bool RecordBranch::queue_full() const {
+  if (passes_only()) {
+    return feed_of(fill_.get())->waiting() >= queue_buffers;
+  }
   guint level = 0;
-  g_object_get(queue_, "current-level-buffers", &level, nullptr);
+  g_object_get(entry_, "current-level-buffers", &level, nullptr);
   return level >= queue_buffers;
 }
 

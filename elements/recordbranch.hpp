@@ -1,6 +1,8 @@
 // One speaker's way to a file, to the mix, or to both, inside discordrecordsink.
 #pragma once
 
+#include "elements/branchthread.hpp"
+#include "elements/gstdiscordopusfill.h"
 #include "elements/recordmix.hpp"
 #include "elements/recordoutput.hpp"
 #include "elements/sessionrecord.hpp"
@@ -11,13 +13,15 @@ namespace discord {
 struct BranchContext {
   OutputSettingsPtr settings;
   std::shared_ptr<RecordMix> mix;  // none without one
+  // Who writes where Opus passes through and nothing is decoded: all tracks in turn.
+  std::shared_ptr<BranchTurns> turns;
   // The furthest sample that anybody has reached, counted from the start of the recording.
   std::shared_ptr<std::atomic<std::int64_t>> newest;
 };
 
-// A bin `queue ! ... ! file` behind one pad of the demux. The queue exists from the first packet;
-// the rest is made by build() on another thread, because opening a file can take as long as the
-// disk likes.
+// A bin `queue ! ... ! file` behind one pad of the demux. The queue, or the filler with its feed
+// where Opus only passes through, exists from the first packet; the rest is made by build() on
+// another thread, because opening a file can take as long as the disk likes.
 class RecordBranch final : public RecordOutput {
  public:
   // 30 seconds of 20 ms packets: longer than any disk worth recording to stalls.
@@ -57,13 +61,17 @@ class RecordBranch final : public RecordOutput {
   GstEvent* with_user(GstEvent* event) const;
   bool queue_full() const;
   std::string stem() const;
+  // Whether the filler takes the queue's place.
+  bool passes_only() const { return context_.turns != nullptr; }
+  GstElement* make_queue();
+  GstElement* make_fill();
   void detach() override;
 
   const BranchContext context_;
   const SpeakerLogPtr log_;
   ObjectPtr<GstPad> demux_pad_;
-  GstElement* queue_ = nullptr;
-  ObjectPtr<GstElement> fill_;  // where Opus passes through
+  GstElement* entry_ = nullptr;         // the queue, or the filler
+  ObjectPtr<GstDiscordOpusFill> fill_;  // where Opus passes through
   gulong hold_id_ = 0;
   guint32 ssrc_ = 0;
   bool raw_ = false;

@@ -183,6 +183,14 @@ GstElement* make_oggmux() {
   return mux;
 }
 
+GstElement* make_track_mux() {
+  GstElement* mux = gst_element_factory_make("oggmux", nullptr);
+  if (mux != nullptr) {
+    g_object_set(mux, "max-page-delay", guint64{0}, nullptr);
+  }
+  return mux;
+}
+
 void add_encoder(Chain& chain, Format format, GstElement* settings, GstElement* sink) {
   if (format != Format::wav) {
     GstElement* encoder = chain.add(make_encoder(format, default_bitrate));

@@ -69,7 +69,9 @@ class Chain {
 GstElement* add_samples(Chain& chain, bool raw, bool skip_to_first);
 // Samples to a file: encoder with the settings of `encoder`, muxer, writer.
 void add_encoder(Chain& chain, Format format, GstElement* encoder, GstElement* sink);
-// What `oggmux` needs so that nothing waits in it.
+// `oggmux` with pages so short that little waits in it.
 GstElement* make_oggmux();
+// `oggmux` behind GstDiscordOpusFill, which says where a page begins.
+GstElement* make_track_mux();
 
 }  // namespace discord

@@ -22,7 +22,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto tick_interval = 1s;         // of the session record, and of looking at the disk
+constexpr auto tick_interval = 1s;  // of the session record, and of looking at the disk
+// Of the thread that writes tracks which are not decoded: what a killed recorder loses by it is at
+// most one more packet.
+constexpr auto rest = 15ms;
 constexpr auto closing_time = 10s;         // what a disk gets when the state goes down without EOS
 constexpr GstClockTime zero_grid = 62500;  // ns; three samples, so that zero lies on a sample
 
@@ -317,6 +320,8 @@ std::shared_ptr<const BranchContext> Recording::common_context() {
   fresh->newest = std::make_shared<std::atomic<std::int64_t>>(0);
   if (fresh->settings->layout != Layout::Tracks) {
     fresh->mix = std::make_shared<RecordMix>();
+  } else if (fresh->settings->format == Format::ogg) {
+    fresh->turns = std::make_shared<BranchThread>(fresh->settings->live ? rest : 0ms);
   }
   Lock lock(mutex_);
   context_ = fresh;

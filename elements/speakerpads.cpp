@@ -5,6 +5,7 @@
 #include "discord/gstdiscordtags.h"
 #include "elements/gstdiscordssrcdemuxpad.h"
 #include "elements/lostevents.hpp"
+#include "elements/outputbatch.hpp"
 #include "media/opus_packet.hpp"
 
 #include <gst/rtp/gstrtpbuffer.h>
@@ -54,6 +55,7 @@ struct SpeakerPads::Speaker {
   GstClockTime position = GST_CLOCK_TIME_NONE;   // end of what the pad was given, in segment time
   GstClockTime last_data = GST_CLOCK_TIME_NONE;  // end of its last packet
   GstFlowReturn flow = GST_FLOW_OK;
+  std::vector<BufferPtr> part;  // its packets of the list that is being split
 
   GstDiscordSsrcDemuxPad* own_pad() const { return GST_DISCORD_SSRC_DEMUX_PAD(pad.get()); }
   bool failed() const { return flow <= GST_FLOW_NOT_NEGOTIATED; }
@@ -129,8 +131,12 @@ CapsPtr SpeakerPads::out_caps() const {
   return caps;
 }
 
-// To the application, and along each stream to whoever selects streams downstream.
+// To the application, and along each stream to whoever selects streams downstream. Inside a
+// recorder nobody does, and with each speaker it would be told to all of them.
 void SpeakerPads::tell_collection() {
+  if (embedded_) {
+    return;
+  }
   GstStreamCollection* collection =
       gst_stream_collection_new(parent_stream_id_.empty() ? nullptr : parent_stream_id_.c_str());
   for (const auto& s : speakers_.all()) {
@@ -332,6 +338,9 @@ std::optional<SpeakerPads::Identity> SpeakerPads::identify(GstBuffer* buffer) co
     id.ssrc = meta->ssrc;
     id.user_id = meta->user_id;
   }
+  if (meta != nullptr && GST_CLOCK_TIME_IS_VALID(id.duration)) {
+    return id;
+  }
   if (raw_) {
     if (meta == nullptr) {
       return std::nullopt;
@@ -361,16 +370,12 @@ std::optional<SpeakerPads::Identity> SpeakerPads::identify(GstBuffer* buffer) co
 
 // The speaker to push the buffer to, made when new. None, and counted, when it is not a packet of a
 // speaker, when there are too many, or when the pad takes no more.
-SpeakerPads::Speaker* SpeakerPads::speaker_of(GstBuffer* buffer) {
+SpeakerPads::Speaker* SpeakerPads::speaker_of(GstBuffer* buffer, const Settings& settings) {
   const std::optional<Identity> id = identify(buffer);
-  count([&](Stats& st) {
-    st.packets++;
-    st.malformed += id ? 0 : 1;
-  });
   if (!id) {
+    count([](Stats& st) { st.malformed++; });
     return nullptr;
   }
-  const Settings settings = this->settings();
   Speaker* s = speakers_.find(settings.group_by, id->ssrc, id->user_id);
   if (s == nullptr && speakers_.size() >= settings.max_speakers) {
     count([](Stats& st) { st.too_many++; });
@@ -404,34 +409,42 @@ SpeakerPads::Speaker* SpeakerPads::speaker_of(GstBuffer* buffer) {
 }
 
 void SpeakerPads::push(BufferPtr buffer) {
-  if (Speaker* s = speaker_of(buffer.get())) {
+  count([](Stats& st) { st.packets++; });
+  if (Speaker* s = speaker_of(buffer.get(), settings())) {
     note_flow(*s, gst_pad_push(s->pad.get(), buffer.release()));
   }
 }
 
 void SpeakerPads::push(BufferListPtr list) {
+  std::vector<BufferPtr> buffers = take_buffers(std::move(list));
+  count([&](Stats& st) { st.packets += buffers.size(); });
+  const Settings settings = this->settings();
   // Speakers in the order in which they appear; each keeps the order of its own packets.
-  std::vector<std::pair<Speaker*, BufferListPtr>> split;
-  const guint length = gst_buffer_list_length(list.get());
-  for (guint i = 0; i < length; i++) {
-    GstBuffer* buffer = gst_buffer_list_get(list.get(), i);
-    Speaker* s = speaker_of(buffer);
+  for (BufferPtr& buffer : buffers) {
+    Speaker* s = speaker_of(buffer.get(), settings);
     if (s == nullptr) {
       continue;
     }
-    auto it = split.begin();
-    while (it != split.end() && it->first != s) {
-      ++it;
+    if (s->part.empty()) {
+      parts_.push_back(s);
     }
-    if (it == split.end()) {
-      it = split.emplace(it, s, BufferListPtr(gst_buffer_list_new_sized(length)));
+    s->part.push_back(std::move(buffer));
+  }
+  for (Speaker* s : parts_) {
+    GstFlowReturn flow = GST_FLOW_OK;
+    if (s->part.size() == 1) {
+      flow = gst_pad_push(s->pad.get(), s->part.front().release());
+    } else {
+      GstBufferList* part = gst_buffer_list_new_sized(static_cast<guint>(s->part.size()));
+      for (BufferPtr& buffer : s->part) {
+        gst_buffer_list_add(part, buffer.release());
+      }
+      flow = gst_pad_push_list(s->pad.get(), part);
     }
-    gst_buffer_list_add(it->second.get(), gst_buffer_ref(buffer));
+    s->part.clear();
+    note_flow(*s, flow);
   }
-  list.reset();
-  for (auto& [s, part] : split) {
-    note_flow(*s, gst_pad_push_list(s->pad.get(), part.release()));
-  }
+  parts_.clear();
 }
 
 // --- events ---

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace discord {
 
@@ -100,7 +101,7 @@ class SpeakerPads {
   bool speaks(std::uint32_t ssrc, std::uint64_t user_id) const;
   const gchar* name_of(std::uint64_t user_id) const;  // null while unknown
   std::optional<Identity> identify(GstBuffer* buffer) const;
-  Speaker* speaker_of(GstBuffer* buffer);
+  Speaker* speaker_of(GstBuffer* buffer, const Settings& settings);
   Speaker* add(GroupBy by, guint32 ssrc, guint64 user_id);
   void remove(Speaker* speaker, bool with_eos);
   std::string free_pad_name(guint32 ssrc) const;
@@ -128,6 +129,7 @@ class SpeakerPads {
   GstClockTime newest_ = GST_CLOCK_TIME_NONE;      // furthest position of any speaker
   GstClockTime last_limit_ = GST_CLOCK_TIME_NONE;  // furthest GAP limit so far
   bool warned_too_many_ = false;
+  std::vector<Speaker*> parts_;  // who has packets in the list that is being split
   std::map<std::uint64_t, std::string> names_;
   std::map<std::uint32_t, std::uint64_t> speaking_;  // SSRC and user of each talk spurt
   std::atomic<bool> embedded_ = false;

@@ -23,7 +23,9 @@ constexpr std::size_t counter = 4;
   std::abort();
 }
 
-struct Context {
+}  // namespace
+
+struct BareOpener::Context {
   EVP_CIPHER_CTX* evp = EVP_CIPHER_CTX_new();
   std::array<std::uint8_t, 32> key;
   Context() {
@@ -34,12 +36,15 @@ struct Context {
   ~Context() { EVP_CIPHER_CTX_free(evp); }
 };
 
-// The Opus packet, decrypted into `out`.
-std::size_t open(Context& context, transport::Mode mode, const Bytes& in, std::uint8_t* out) {
+BareOpener::BareOpener(transport::Mode mode) : mode_(mode), context_(new Context) {}
+BareOpener::~BareOpener() = default;
+
+std::size_t BareOpener::open(const Bytes& in, std::uint8_t* out) {
+  Context& context = *context_;
   const std::size_t size = in.size() - clear - tag - counter;
   std::array<std::uint8_t, 24> nonce{};
   std::memcpy(nonce.data(), in.data() + in.size() - counter, counter);
-  if (mode == transport::Mode::aead_aes256_gcm_rtpsize) {
+  if (mode_ == transport::Mode::aead_aes256_gcm_rtpsize) {
     int n = 0;
     auto* expected = const_cast<std::uint8_t*>(in.data() + clear + size);
     if (EVP_DecryptInit_ex(context.evp, nullptr, nullptr, nullptr, nonce.data()) != 1 ||
@@ -57,19 +62,17 @@ std::size_t open(Context& context, transport::Mode mode, const Bytes& in, std::u
   return size;
 }
 
-}  // namespace
-
 std::uint64_t run_limit(const std::vector<corpus::Datagram>& datagrams, transport::Mode mode) {
   struct Free {
     void operator()(OpusDecoder* d) const { opus_decoder_destroy(d); }
   };
-  Context context;
+  BareOpener opener(mode);
   std::unordered_map<std::uint32_t, std::unique_ptr<OpusDecoder, Free>> decoders;
   std::array<std::uint8_t, 2048> opus;
   std::array<opus_int16, 2 * 5760> pcm;
   std::uint64_t samples = 0;
   for (const corpus::Datagram& d : datagrams) {
-    const std::size_t size = open(context, mode, d.bytes, opus.data());
+    const std::size_t size = opener.open(d.bytes, opus.data());
     auto& decoder = decoders[d.ssrc];
     if (!decoder) {
       int error = 0;

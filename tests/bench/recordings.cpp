@@ -2,13 +2,16 @@
 // finished files, what is written for each byte of a file, an hour in which nobody speaks. Not a
 // test: docs/numbers.md has what it printed.
 //
-// Arguments choose parts (passthrough, stop, silence) and formats. Without any, everything.
+// Arguments choose parts (passthrough, stop, silence), formats, and of passthrough what it is about
+// (floor, flood, real-time). Without any, everything.
 #include "corpus.hpp"
 #include "discord/gstptr.hpp"
+#include "limit.hpp"
 
 #include <gst/gst.h>
 #include <sys/resource.h>
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +19,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -43,6 +48,12 @@ Usage usage() {
 }
 double wall() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void wait_until(double due) {
+  if (const double now = wall(); now < due) {
+    g_usleep(static_cast<gulong>((due - now) * 1e6));
+  }
 }
 
 // A field of a file in /proc/self, such as VmRSS (kB) or wchar (bytes).
@@ -118,10 +129,6 @@ class Line {
   void push(GstBuffer* buffer) { check(gst_pad_push(pad_.get(), buffer)); }
   void push(GstBufferList* list) { check(gst_pad_push_list(pad_.get(), list)); }
   void push(GstEvent* event) { gst_pad_push_event(pad_.get(), event); }
-  GstClockTime running_time() const {
-    const ObjectPtr<GstClock> clock(gst_element_get_clock(pipeline_.get()));
-    return clock ? gst_clock_get_time(clock.get()) - gst_element_get_base_time(pipeline_.get()) : 0;
-  }
   // Until every file is complete.
   void finish() {
     push(gst_event_new_eos());
@@ -133,30 +140,40 @@ class Line {
       std::exit(1);
     }
   }
-  // What the files dropped, and the sum of their bytes so far.
-  std::pair<guint64, guint64> written() const {
+  struct Written {
+    std::size_t files = 0;  // that have something in them
+    guint64 dropped = 0;
+    guint64 bytes = 0;
+  };
+  Written written() const {
     GstStructure* raw = nullptr;
     g_object_get(record_.get(), "stats", &raw, nullptr);
     const StructurePtr stats(raw);
     const GValue* files = gst_structure_get_value(stats.get(), "files");
-    std::pair<guint64, guint64> out{0, 0};
+    Written out;
     for (guint i = 0; files != nullptr && i < gst_value_array_get_size(files); i++) {
       const auto* one =
           static_cast<const GstStructure*>(g_value_get_boxed(gst_value_array_get_value(files, i)));
       guint64 value = 0;
       gst_structure_get_uint64(one, "num-dropped", &value);
-      out.first += value;
+      out.dropped += value;
       gst_structure_get_uint64(one, "bytes", &value);
-      out.second += value;
+      out.bytes += value;
+      out.files += value > 0 ? 1 : 0;
     }
     return out;
+  }
+  void wait_for_files(std::size_t number) const {
+    while (written().files < number) {
+      g_usleep(100000);
+    }
   }
   // Until nothing is on its way to a file any more.
   void settle() const {
     guint64 before = ~guint64{0};
-    for (guint64 now = written().second; now != before;) {
+    for (guint64 now = written().bytes; now != before;) {
       g_usleep(300000);
-      before = std::exchange(now, written().second);
+      before = std::exchange(now, written().bytes);
     }
   }
 
@@ -196,6 +213,17 @@ BufferListPtr list_of(const std::vector<corpus::Datagram>& all, std::size_t from
   return BufferListPtr(list);
 }
 
+void delay(GstBufferList* list, double seconds) {
+  gst_buffer_list_foreach(
+      list,
+      [](GstBuffer** buffer, guint, gpointer by) -> gboolean {
+        GST_BUFFER_PTS(*buffer) += *static_cast<GstClockTime*>(by);
+        GST_BUFFER_DTS(*buffer) = GST_BUFFER_PTS(*buffer);
+        return TRUE;
+      },
+      std::make_unique<GstClockTime>(static_cast<GstClockTime>(seconds * 1e9)).get());
+}
+
 // In real time, so that every packet wakes whom it must wake; behind a file queues fill and threads
 // run through.
 void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, std::size_t seconds,
@@ -206,7 +234,7 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
   Line line("discorddecrypt name=first mode=aead_aes256_gcm_rtpsize max-speakers=4096 secret-key=" +
                 std::string("0707070707070707070707070707070707070707070707070707070707") +
                 "070707 ! discordreorder max-speakers=4096 ! discordrecordsink name=record "
-                "flat=true format=ogg location=" +
+                "flat=true demux::max-speakers=4096 format=ogg location=" +
                 folder.path().string(),
             "application/x-discord-rtp", live);
   // Ten milliseconds of arrivals at a time, as a source that sleeps in poll(2) hands them on. The
@@ -219,23 +247,30 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
   Usage before;
   double wrote = 0;
   std::size_t counted = 0;
-  const GstClockTime start = line.running_time();
+  double start = wall();
   for (std::size_t i = 0; i < lists.size(); ++i) {
-    if (const GstClockTime due = start + i * 10 * GST_MSECOND, now = line.running_time();
-        live && now < due) {
-      g_usleep((due - now) / 1000);
-    }
     if (i == 100) {
-      if (!live) {
+      line.wait_for_files(speakers);
+      if (live) {
+        // Making files took its time, and packets do not come from the past.
+        const double late = wall() - start - 1;
+        start += late;
+        for (std::size_t k = i; k < lists.size(); ++k) {
+          delay(lists[k].get(), late);
+        }
+      } else {
         line.settle();
       }
       before = usage();
       wrote = proc("io", "wchar");
     }
+    if (live) {
+      wait_until(start + static_cast<double>(i) * 0.01);
+    }
     counted += i >= 100 ? gst_buffer_list_length(lists[i].get()) : 0;
     line.push(lists[i].release());
   }
-  const guint64 dropped = line.written().first;
+  const guint64 dropped = line.written().dropped;
   if (!live) {
     line.settle();
   }
@@ -251,28 +286,117 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
   line.finish();
 }
 
-// The floor of stock elements: the same packets from one thread into oggmux, and nothing else.
-void bare_ogg(const std::vector<corpus::Talk>& talks) {
-  Line line("oggmux name=first max-delay=30000000 max-page-delay=30000000 ! fakesink name=record",
-            "audio/x-opus, channel-mapping-family=0, channels=2, rate=48000, streamheader=(buffer)"
-            "<4f707573486561640102000080bb0000000000, 4f707573546167730000000000000000>",
-            false);
-  std::vector<BufferPtr> buffers;
-  for (std::size_t i = 0; i < 20 * talks[0].size(); ++i) {
-    const Bytes& opus = talks[0][i % talks[0].size()];
-    buffers.emplace_back(gst_buffer_new_memdup(opus.data(), opus.size()));
-    GST_BUFFER_PTS(buffers.back().get()) = i * frame;
-    GST_BUFFER_DURATION(buffers.back().get()) = frame;
+// The floor: the same packets opened by libcrypto, and stock elements behind bare pads, all from
+// one thread and without a queue. What is left out of the recorder's way is a row of its own.
+enum class Floor { open, mux, file };
+void floor_of(const std::vector<corpus::Talk>& talks, std::size_t speakers, std::size_t seconds,
+              Floor what, bool live) {
+  const auto datagrams = corpus::call(talks, speakers, 50 * seconds, mode, corpus::some_key());
+  const Folder folder;
+  const ObjectPtr<GstElement> pipeline(GST_ELEMENT(gst_object_ref_sink(gst_pipeline_new(nullptr))));
+  const CapsPtr caps(gst_caps_from_string(
+      "audio/x-opus, channel-mapping-family=0, channels=2, rate=48000, streamheader=(buffer)"
+      "<4f707573486561640102000080bb0000000000, 4f707573546167730000000000000000>"));
+  struct Track {
+    ObjectPtr<GstPad> pad;
+    GstClockTime next = 0;
+  };
+  std::map<std::uint32_t, Track> tracks;
+  for (std::size_t s = 0; s < speakers && what != Floor::open; s++) {
+    const std::string to =
+        what == Floor::mux ? std::string("fakesink sync=false async=false")
+                           : "filesink sync=false async=false buffer-mode=unbuffered location=" +
+                                 (folder.path() / (std::to_string(s) + ".ogg")).string();
+    GstElement* line = gst_parse_bin_from_description(
+        ("oggmux name=mux max-delay=30000000 max-page-delay=30000000 ! " + to).c_str(), FALSE,
+        nullptr);
+    gst_bin_add(GST_BIN(pipeline.get()), line);
+    const ObjectPtr<GstElement> mux(gst_bin_get_by_name(GST_BIN(line), "mux"));
+    const ObjectPtr<GstPad> in(gst_element_request_pad_simple(mux.get(), "audio_%u"));
+    Track& track = tracks[datagrams[s].ssrc];
+    track.pad.reset(GST_PAD(gst_object_ref_sink(gst_pad_new("out", GST_PAD_SRC))));
+    gst_pad_link_full(track.pad.get(), in.get(), GST_PAD_LINK_CHECK_NOTHING);
+    gst_pad_set_active(track.pad.get(), TRUE);
   }
-  const Usage before = usage();
-  for (BufferPtr& buffer : buffers) {
-    line.push(buffer.release());
+  gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  for (auto& [ssrc, track] : tracks) {
+    gst_pad_push_event(track.pad.get(), gst_event_new_stream_start("bench"));
+    gst_pad_push_event(track.pad.get(), gst_event_new_caps(caps.get()));
+    gst_pad_push_event(track.pad.get(), gst_event_new_segment(&segment));
+  }
+  bench::BareOpener opener(mode);
+  std::array<std::uint8_t, 2048> opus;
+  Usage before;
+  const std::size_t skipped = 50 * speakers;
+  const std::size_t each = std::max<std::size_t>(1, speakers / 2);
+  const double start = wall();
+  for (std::size_t i = 0; i < datagrams.size(); i++) {
+    if (live && i % each == 0) {
+      wait_until(start + static_cast<double>(i / each) * 0.01);
+    }
+    if (i == skipped) {
+      before = usage();
+    }
+    const std::size_t size = opener.open(datagrams[i].bytes, opus.data());
+    if (what == Floor::open) {
+      continue;
+    }
+    Track& track = tracks[datagrams[i].ssrc];
+    GstBuffer* buffer = gst_buffer_new_memdup(opus.data(), size);
+    GST_BUFFER_PTS(buffer) = track.next;
+    GST_BUFFER_DURATION(buffer) = frame;
+    track.next += frame;
+    if (gst_pad_push(track.pad.get(), buffer) != GST_FLOW_OK) {
+      std::fputs("the floor broke\n", stderr);
+      std::exit(1);
+    }
   }
   const Usage after = usage();
-  const auto n = static_cast<double>(buffers.size());
-  std::printf("| | bare oggmux, no file | %zu | %.2f | %.2f | %.2f | | | |\n", buffers.size(),
+  const auto n = static_cast<double>(datagrams.size() - skipped);
+  const double us = (after.cpu - before.cpu) / n * 1e6;
+  constexpr const char* names[] = {"libcrypto", "+ oggmux", "+ filesink"};
+  std::printf("| %zu | floor%s: %s | %.0f | %.2f | %.2f | %.2f | %.0f | | |\n", speakers,
+              live ? " in real time" : "", names[static_cast<int>(what)], n, us,
+              (after.user - before.user) / n * 1e6, (after.naps - before.naps) / n, 1e6 / us / 50);
+  std::fflush(stdout);
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+}
+
+// What the elements in front of the recorder cost.
+void in_front(const std::vector<corpus::Talk>& talks, std::size_t speakers, std::size_t seconds,
+              const char* elements, bool live) {
+  const auto datagrams = corpus::call(talks, speakers, 50 * seconds, mode, corpus::some_key());
+  Line line("discorddecrypt name=first mode=aead_aes256_gcm_rtpsize max-speakers=4096 secret-key=" +
+                std::string("0707070707070707070707070707070707070707070707070707070707") +
+                "070707 ! " + elements + "fakesink name=record sync=false async=false",
+            "application/x-discord-rtp", live);
+  const std::size_t each = std::max<std::size_t>(1, speakers / 2);
+  std::vector<BufferListPtr> lists;
+  for (std::size_t i = 0; i < datagrams.size(); i += each) {
+    lists.push_back(list_of(datagrams, i, std::min(i + each, datagrams.size())));
+  }
+  Usage before;
+  std::size_t counted = 0;
+  const double start = wall();
+  for (std::size_t i = 0; i < lists.size(); i++) {
+    if (live) {
+      wait_until(start + static_cast<double>(i) * 0.01);
+    }
+    if (i == 100) {
+      before = usage();
+    }
+    counted += i >= 100 ? gst_buffer_list_length(lists[i].get()) : 0;
+    line.push(lists[i].release());
+  }
+  const Usage after = usage();
+  const auto n = static_cast<double>(counted);
+  std::printf("| %zu | discorddecrypt ! %sfakesink%s | %.0f | %.2f | %.2f | %.2f | | | |\n",
+              speakers, elements, live ? ", in real time" : "", n,
               (after.cpu - before.cpu) / n * 1e6, (after.user - before.user) / n * 1e6,
               (after.naps - before.naps) / n);
+  std::fflush(stdout);
 }
 
 // --- from the stop to finished files ---
@@ -332,7 +456,7 @@ void silence(const char* format) {
   const double rss = proc("status", "VmRSS");
   double most = rss;
   double burst = 0;
-  double bytes = static_cast<double>(line.written().second);
+  double bytes = static_cast<double>(line.written().bytes);
   const double first = bytes;
   const Usage before = usage();
   constexpr std::size_t seconds = 3600;
@@ -342,14 +466,14 @@ void silence(const char* format) {
     g_usleep(1000);
     if (i % 10 == 0) {
       most = std::max(most, proc("status", "VmRSS"));
-      const auto now = static_cast<double>(line.written().second);
+      const auto now = static_cast<double>(line.written().bytes);
       burst = std::max(burst, now - bytes);
       bytes = now;
     }
   }
   line.settle();
   most = std::max(most, proc("status", "VmRSS"));
-  bytes = static_cast<double>(line.written().second) - first;
+  bytes = static_cast<double>(line.written().bytes) - first;
   const Usage after = usage();
   std::printf("| %s | %.1f | %.1f | %.2f | %.2f |\n", format, (most - rss) / 1024, bytes / 1e6,
               burst / std::max(bytes / (seconds / 10), 1.0), after.cpu - before.cpu);
@@ -361,6 +485,10 @@ void silence(const char* format) {
 
 int main(int argc, char** argv) {
   gst_init(&argc, &argv);
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;  // 3000 speakers have 3000 files
+  setrlimit(RLIMIT_NOFILE, &files);
   const auto wants = [&](const char* what) {
     return argc < 2 || std::any_of(argv + 1, argv + argc,
                                    [&](const char* a) { return std::strcmp(a, what) == 0; });
@@ -368,6 +496,9 @@ int main(int argc, char** argv) {
   constexpr const char* formats[] = {"wav", "flac", "mp3", "ogg", "mka"};
   const bool named = argc >= 2 && std::any_of(std::begin(formats), std::end(formats), wants);
   const auto chosen = [&](const char* format) { return !named || wants(format); };
+  constexpr const char* paces[] = {"floor", "flood", "real-time"};
+  const bool some = argc >= 2 && std::any_of(std::begin(paces), std::end(paces), wants);
+  const auto paced = [&](const char* pace) { return !some || wants(pace); };
   const auto talks = corpus::speech(8, 750);
   if (!talks) {
     std::fprintf(stderr, "%s\n", talks.error().c_str());
@@ -380,11 +511,24 @@ int main(int argc, char** argv) {
         "| speakers | pace | packets | µs CPU a packet | of it in user space | sleeps a packet | "
         "speakers a core | bytes written a packet | dropped "
         "|\n|---|---|---|---|---|---|---|---|---|");
-    for (const std::size_t speakers : {20, 250}) {
-      pass_through(*talks, speakers, 10, true);
-      pass_through(*talks, speakers, 10, false);
+    for (const std::size_t speakers : {20, 250, 3000}) {
+      const std::size_t seconds = speakers > 1000 ? 5 : 10;
+      if (paced("floor")) {
+        for (const Floor floor : {Floor::open, Floor::mux, Floor::file}) {
+          floor_of(*talks, speakers, seconds, floor, false);
+        }
+        floor_of(*talks, speakers, seconds, Floor::file, true);
+        in_front(*talks, speakers, seconds, "", false);
+        in_front(*talks, speakers, seconds, "discordreorder max-speakers=4096 ! ", false);
+        in_front(*talks, speakers, seconds, "discordreorder max-speakers=4096 ! ", true);
+      }
+      if (paced("flood")) {
+        pass_through(*talks, speakers, seconds, false);
+      }
+      if (paced("real-time")) {
+        pass_through(*talks, speakers, seconds, true);
+      }
     }
-    bare_ogg(*talks);
   }
   if (wants("stop")) {
     std::puts(
