@@ -170,6 +170,7 @@ void Reorder::accept(BufferPtr buffer, OutputBatch& out) {
   packet.timestamp = header.timestamp;
   const Time arrival = timing.arrival(buffer.get(), last_arrival);
   last_arrival = std::max(last_arrival, arrival);
+  const bool restarts = GST_BUFFER_FLAG_IS_SET(buffer.get(), GST_BUFFER_FLAG_RESYNC);
   packet.buffer = std::move(buffer);
 
   // Behind a file time is what the packets say: what was due before this one leaves first.
@@ -177,6 +178,9 @@ void Reorder::accept(BufferPtr buffer, OutputBatch& out) {
     pop_due(last_arrival, out);
   }
   SpeakerOrder& order = speaker(header.ssrc, meta != nullptr ? meta->user_id : 0, out);
+  if (restarts) {
+    order.restart(last_arrival, out, position());
+  }
   order.push(std::move(packet), header.sequence, arrival);
   order.pop(last_arrival, out, position());
   earliest = earlier(earliest, order.next_deadline());

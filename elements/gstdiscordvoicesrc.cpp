@@ -607,7 +607,9 @@ static void gst_discord_voice_src_class_init(GstDiscordVoiceSrcClass* klass) {
    * GstDiscordVoiceSrc::update-voice-state:
    * @session_id: of the own VOICE_STATE_UPDATE
    *
-   * The other half of `update-voice-server`, in either order. Any thread.
+   * The other half of `update-voice-server`, in either order. Where the event names another channel
+   * than before, set #GstDiscordVoiceSrc:channel-id first: the group of an end-to-end encrypted
+   * call is bound to its channel. Any thread.
    *
    * Since: 0.1
    */

@@ -68,6 +68,9 @@ class PacketGate::Sink {
     meta->kind = packet.silence ? GST_DISCORD_FRAME_SILENCE : GST_DISCORD_FRAME_AUDIO;
     meta->audio_level = packet.audio_level.value_or(GST_DISCORD_AUDIO_LEVEL_UNKNOWN);
     meta->speaking_flags = packet.speaking_flags;
+    if (packet.first) {
+      GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_RESYNC);
+    }
     out_.rtp.add(std::move(buffer));
   }
 

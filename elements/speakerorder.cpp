@@ -40,6 +40,12 @@ void SpeakerOrder::drain(Time now, OutputBatch& out, const Position& position) {
   pop(now, out, position);
 }
 
+void SpeakerOrder::restart(Time now, OutputBatch& out, const Position& position) {
+  drain(now, out, position);
+  queue_.flush();
+  missing_ = 0;
+}
+
 // When a packet would have arrived had the network not held it up: those that overtook it tell. The
 // first packet of a talk spurt anchors all of it, so its detour would delay them all.
 Time SpeakerOrder::due(const Queue::Packet& packet) const {
@@ -84,6 +90,8 @@ void SpeakerOrder::emit(Queue::Packet packet, OutputBatch& out, const Position& 
   }
   if (packet.resync) {
     GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_RESYNC);
+  } else {
+    GST_BUFFER_FLAG_UNSET(buffer.get(), GST_BUFFER_FLAG_RESYNC);  // the first of all
   }
   out.add(std::move(buffer));
 }

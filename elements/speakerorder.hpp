@@ -35,6 +35,8 @@ class SpeakerOrder {
   void skip(std::uint16_t sequence, Time now);
   // Moves what may leave by `now` into `out`.
   void pop(Time now, OutputBatch& out, const Position& position);
+  // What comes next has nothing to do with what came before, but for its place behind it.
+  void restart(Time now, OutputBatch& out, const Position& position);
   // Everything, without waiting for anything: the end of the stream.
   void drain(Time now, OutputBatch& out, const Position& position);
 

@@ -32,6 +32,9 @@ struct AudioPacket {
   bool voice_activity = false;
   std::uint8_t speaking_flags = 1;  // as opcode 5 has them: 1 voice, 2 soundshare, 4 priority
   bool silence = false;             // exactly a silence frame
+  // The SSRC is new, or was not heard for a while: denied, of somebody else, or of the call before.
+  // Numbers and timestamps before this one mean nothing.
+  bool first = false;
   Time arrival{};
 };
 
@@ -524,6 +527,7 @@ template <class Handle> class Ingress {
       sink.padding(std::as_const(packet), std::move(held.handle));
       return;
     }
+    packet.first = speaker.ledger.silence + speaker.ledger.played == 0;
     ++(packet.silence ? speaker.ledger.silence : speaker.ledger.played);
     const SpeakingChange change =
         speaker.speaking.packet(packet.sequence, packet.silence, packet.arrival);

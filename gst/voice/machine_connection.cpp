@@ -89,7 +89,10 @@ void Session::Machine::suspend(std::string reason, Duration patience, Time now, 
   ask_at.reset();
   last_cause = {FailKind::Timeout, reason + " Nothing came for too long; start again.", {}};
   give_up_at = now + patience;
-  set_state(State::AwaitingCredentials, std::move(reason), out);
+  // Whether the close or the news of its cause comes first, it is one change, and told once.
+  if (state != State::AwaitingCredentials) {
+    set_state(State::AwaitingCredentials, std::move(reason), out);
+  }
 }
 
 void Session::Machine::open_socket(Time now, Out& out) {

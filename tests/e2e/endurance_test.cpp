@@ -3,7 +3,6 @@
 // the long form and what it gave.
 #include "suite.hpp"
 
-#include <unistd.h>
 #include <cstdio>
 #include <cstdlib>
 
@@ -14,8 +13,6 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 
 namespace {
-
-constexpr auto patience = 60s;
 
 int number_from(const char* variable, int otherwise) {
   const char* text = std::getenv(variable);
@@ -35,74 +32,39 @@ int drops() {
   return number_from("DISCORD_ENDURANCE_DROPS", 12);
 }
 
-// People who talk as long as it takes, in short spurts: who comes back from a move begins with the
-// next one.
-Options talk(bool encrypted, double seconds) {
-  constexpr double period = 0.7;
-  Options options = call_of(2, static_cast<int>(seconds / period));
-  for (TalkerOptions& talker : options.calls.front().talkers) {
-    Duration at = talker.speaker.spurts.front().start;
-    for (Spurt& spurt : talker.speaker.spurts) {
-      spurt.start = at;
-      spurt.frames = sample_rate * 4 / 10;
-      // No two pauses in a row alike, so that nothing fits by chance.
-      at += Duration(static_cast<Duration::rep>(period * 1e9)) + at % 37ms;
-    }
-  }
-  static int calls = 0;
-  options.main.bot_token = "endurance-" + std::to_string(++calls) + "-" + std::to_string(getpid());
-  options.dave.delivery.version = encrypted ? 1 : 0;
-  return options;
-}
-
-void command(const Live& live, const json& what) {
-  const json answer = live.server.command(what);
-  EXPECT_TRUE(answer.value("ok", false)) << answer;
-}
-
-template <class F> void wait_until(const Live& live, F&& done) {
-  EXPECT_TRUE(live.server.wait(done, patience));
-}
-
-// Until that many more packets have reached us.
-void hear(const Live& live, std::uint64_t packets) {
-  const std::uint64_t wanted = live.server.status().delivered + packets;
-  wait_until(live, [wanted](const Status& s) { return s.delivered >= wanted; });
-}
-
 void be_moved(const Live& live) {
   for (int i = 0; i < moves() && !testing::Test::HasFailure(); ++i) {
-    hear(live, 20);
+    live.hear(20);
     const std::uint64_t described = live.server.status().described;
     // With a close code and without, told before and after.
-    command(live,
-            {{"do", "bot-move"}, {"events_first", i % 2 == 0}, {"code", i % 3 == 2 ? 0 : 4014}});
-    wait_until(live, [described](const Status& s) { return s.described > described; });
+    live.command(
+        {{"do", "bot-move"}, {"events_first", i % 2 == 0}, {"code", i % 3 == 2 ? 0 : 4014}});
+    live.wait_until([described](const Status& s) { return s.described > described; });
   }
-  hear(live, 20);
-  command(live, {{"do", "empty"}});  // nobody is left to talk: the end
+  live.hear(20);
+  live.command({{"do", "empty"}});  // nobody is left to talk: the end
 }
 
 void lose_gateway(const Live& live) {
-  hear(live, 20);
+  live.hear(20);
   for (int i = 0; i < drops() && !testing::Test::HasFailure(); ++i) {
     const MainCounters before = live.server.status().main;
     switch (i % 3) {
       case 0:
-        command(live, {{"do", "gateway-drop"}});
+        live.command({{"do", "gateway-drop"}});
         break;
       case 1:
-        command(live, {{"do", "gateway-close"}, {"code", 4000}});
+        live.command({{"do", "gateway-close"}, {"code", 4000}});
         break;
       default:
-        command(live, {{"do", "gateway-reconnect"}});
+        live.command({{"do", "gateway-reconnect"}});
     }
     // Until it is back and has held for a moment, without which the next one would be slower.
-    wait_until(live, [&](const Status& s) {
+    live.wait_until([&](const Status& s) {
       return s.main.resumed > before.resumed && s.main.heartbeats > before.heartbeats + 2;
     });
   }
-  command(live, {{"do", "empty"}});
+  live.command({{"do", "empty"}});
 }
 
 std::uint64_t sum_of(const Outcome& outcome, std::uint64_t SpeakerTruth::*field) {
@@ -149,11 +111,14 @@ class Endurance : public Suite {
     }
     for (const bool encrypted : {false, true}) {
       begin(encrypted ? "moves encrypted" : "moves",
-            {.server = talk(encrypted, 10.0 + 2.0 * moves()), .bot = true, .during = be_moved});
+            {.server = short_spurts(encrypted, 10.0 + 2.0 * moves()),
+             .join = CallPlan::Join::bot,
+             .during = be_moved});
     }
-    Options options = talk(true, 10.0 + 1.0 * drops());
+    Options options = short_spurts(true, 10.0 + 1.0 * drops());
     options.main.heartbeat_interval_ms = 250;
-    begin("drops", {.server = std::move(options), .bot = true, .during = lose_gateway});
+    begin("drops",
+          {.server = std::move(options), .join = CallPlan::Join::bot, .during = lose_gateway});
   }
 };
 

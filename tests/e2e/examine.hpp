@@ -18,7 +18,7 @@ struct Track {
 // Reads any format GStreamer can decode; empty when it cannot.
 Track read_track(const std::string& path);
 
-// One spurt as it was found in a file.
+// One spurt, or what one connection brought of it, as it was found in a file.
 struct FoundSpurt {
   std::string speaker;
   std::size_t number = 0;
@@ -51,6 +51,12 @@ struct Bounds {
   // Where the spurts are depends on when their packets came, which takes a machine that keeps up.
   // Without it the packets and the files are held against each other, not the sound.
   bool places = true;
+  // Allows for what the server itself sent late, by its own records, so that a busy machine does
+  // not matter. Not for calls whose network is meant to be late.
+  bool server_may_be_late = false;
+  // The receiver decodes itself, with a new decoder for each SSRC of each connection; otherwise the
+  // recorder has one for each user.
+  bool decoded = false;
   bool lossy = false;  // MP3: an encoder's delay, the same everywhere, is taken out first
 };
 

@@ -22,6 +22,10 @@ loopback::TalkerOptions person(const Talk& talk);
 // A call of `count` people who talk into each other, each with `spurts` spurts.
 loopback::Options call_of(std::size_t count, int spurts = 3);
 
+// A call of two who talk for that long in short spurts, because whoever comes back from a move
+// begins with the next one. The token of its bot is used by no other call.
+loopback::Options short_spurts(bool encrypted, double seconds);
+
 // Skips the test when no recorded speech is installed.
 class Calls : public testing::Test {
  protected:

@@ -3,6 +3,7 @@
 #include "discord/gstdiscordspeakermeta.h"
 #include "media/timeline.hpp"
 
+#include <gtest/gtest.h>
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -35,6 +36,18 @@ class Witness {
           static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST |
                                        GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
           on_packets);
+    const ObjectPtr<GstElement> demux(gst_bin_get_by_name(GST_BIN(pipeline), "demux"));
+    g_signal_connect(demux.get(), "pad-added", G_CALLBACK(+[](GstElement*, GstPad*, Witness* self) {
+                       const std::lock_guard lock(self->mutex_);
+                       self->pads_added_++;
+                     }),
+                     this);
+    g_signal_connect(demux.get(), "pad-removed",
+                     G_CALLBACK(+[](GstElement*, GstPad*, Witness* self) {
+                       const std::lock_guard lock(self->mutex_);
+                       self->pads_removed_++;
+                     }),
+                     this);
   }
 
   bool wait_for_end() {
@@ -53,6 +66,12 @@ class Witness {
     outcome.infos = infos_;
     outcome.e2ee = e2ee_;
     outcome.elements = elements_;
+    outcome.session = session_;
+  }
+  void tell_pads(Outcome& outcome) {
+    const std::lock_guard lock(mutex_);
+    outcome.pads_added = pads_added_;
+    outcome.pads_removed = pads_removed_;
   }
 
  private:
@@ -106,6 +125,8 @@ class Witness {
           gst_structure_get_uint64(s, "user-id", &file.user_id);
           gst_structure_get_uint64(s, "duration", &file.duration);
           files_.push_back(std::move(file));
+        } else if (elements_.back() == "discord-session") {
+          session_.emplace_back(gst_structure_get_string(s, "state"));
         } else if (elements_.back() == "discord-e2ee") {
           e2ee_.push_back(encryption_news(s));
         }
@@ -143,7 +164,13 @@ class Witness {
     auto* self = static_cast<Witness*>(data);
     const std::lock_guard lock(self->mutex_);
     if ((info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) != 0) {
-      self->lost(gst_event_get_structure(GST_PAD_PROBE_INFO_EVENT(info)));
+      GstEvent* event = GST_PAD_PROBE_INFO_EVENT(info);
+      if (GST_EVENT_TYPE(event) == GST_EVENT_CAPS) {
+        GstCaps* caps = nullptr;
+        gst_event_parse_caps(event, &caps);
+        self->decoded_ = gst_structure_has_name(gst_caps_get_structure(caps, 0), "audio/x-raw");
+      }
+      self->lost(gst_event_get_structure(event));
     } else if ((info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST) != 0) {
       GstBufferList* list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
       for (guint i = 0; i < gst_buffer_list_length(list); i++) {
@@ -156,13 +183,24 @@ class Witness {
   }
 
   void packet(GstBuffer* buffer) {
-    std::uint8_t header[12] = {};
-    gst_buffer_extract(buffer, 0, header, sizeof header);
     Passed p;
-    p.sequence = load_be16(header + 2);
-    p.ssrc = load_be32(header + 8);
     p.begin = samples_of(GST_BUFFER_PTS(buffer));
     p.samples = samples_of(GST_BUFFER_DURATION(buffer));
+    if (decoded_) {
+      const GstDiscordSpeakerMeta* meta = gst_buffer_get_discord_speaker_meta(buffer);
+      p.ssrc = meta->ssrc;
+      p.sequence = meta->sequence;
+      // What a decoder makes in place of a packet.
+      p.lost = meta->kind == GST_DISCORD_FRAME_PLC || meta->kind == GST_DISCORD_FRAME_FEC;
+      if (!p.lost && meta->packet == nullptr) {
+        return;  // silence that was filled in
+      }
+    } else {
+      std::uint8_t header[12] = {};
+      gst_buffer_extract(buffer, 0, header, sizeof header);
+      p.sequence = load_be16(header + 2);
+      p.ssrc = load_be32(header + 8);
+    }
     passed_.push_back(p);
   }
 
@@ -186,12 +224,16 @@ class Witness {
   std::condition_variable changed_;
   bool eos_ = false;
   std::uint64_t datagrams_ = 0;
+  bool decoded_ = false;  // what enters the recorder
   std::vector<Passed> passed_;
   std::vector<RecordedFile> files_;
   std::vector<std::string> errors_;
   std::vector<std::string> warnings_;
   std::vector<std::string> infos_;
   std::vector<std::string> elements_;
+  std::vector<std::string> session_;
+  unsigned pads_added_ = 0;
+  unsigned pads_removed_ = 0;
   std::vector<EncryptionNews> e2ee_;
 };
 
@@ -219,7 +261,10 @@ std::string source_of(const loopback::Server& server, const CallPlan& plan) {
   const loopback::Credentials c = server.credentials();
   const std::string place =
       " guild-id=" + std::to_string(c.guild_id) + " channel-id=" + std::to_string(c.channel_id);
-  if (plan.bot) {
+  if (plan.join == CallPlan::Join::application) {
+    return "discordvoicesrc name=src user-id=" + std::to_string(c.user_id) + place;
+  }
+  if (plan.join == CallPlan::Join::bot) {
     return "discordvoicesrc name=src bot-token=" + server.bot_token() + " gateway-url=ws://" +
            server.endpoint() + place;
   }
@@ -242,6 +287,9 @@ std::uint64_t media_datagrams(const loopback::Status& status) {
 }
 
 std::string run(const Live& live, const CallPlan& plan, Witness& witness, Outcome& outcome) {
+  if (plan.before) {
+    plan.before(live);
+  }
   if (gst_element_set_state(live.pipeline, GST_STATE_PLAYING) == GST_STATE_CHANGE_FAILURE) {
     return "the pipeline does not start";
   }
@@ -282,6 +330,20 @@ bool Live::wait_for_packets(std::uint64_t packets) const {
                      patience);
 }
 
+void Live::wait_until(const std::function<bool(const loopback::Status&)>& done) const {
+  EXPECT_TRUE(server.wait(done, patience));
+}
+
+void Live::hear(std::uint64_t packets) const {
+  const std::uint64_t wanted = server.status().delivered + packets;
+  wait_until([wanted](const loopback::Status& s) { return s.delivered >= wanted; });
+}
+
+void Live::command(const nlohmann::json& what) const {
+  const nlohmann::json answer = server.command(what);
+  EXPECT_TRUE(answer.value("ok", false)) << answer;
+}
+
 Outcome record(CallPlan plan) {
   Outcome outcome;
   std::string folder = fs::temp_directory_path() / "gst-discord-e2e-XXXXXX";
@@ -312,6 +374,7 @@ Outcome record(CallPlan plan) {
   witness.attach(pipeline.get());
   const Live live{server, pipeline.get()};
   outcome.problem = run(live, plan, witness, outcome);
+  witness.tell_pads(outcome);
   outcome.zero_ns = static_cast<std::int64_t>(gst_element_get_base_time(pipeline.get()));
   gst_element_set_state(pipeline.get(), GST_STATE_NULL);
   server.stop();

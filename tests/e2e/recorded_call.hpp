@@ -14,7 +14,8 @@
 
 namespace discord::e2e {
 
-// A packet, or the announcement of a lost one, as it entered the recorder.
+// A packet or the frame decoded from it, or the announcement of a lost one, as it entered the
+// recorder.
 struct Passed {
   std::uint32_t ssrc = 0;
   std::uint16_t sequence = 0;
@@ -50,6 +51,9 @@ struct Outcome {
   std::vector<std::string> warnings;
   std::vector<std::string> infos;
   std::vector<std::string> elements;  // names of element messages, in order
+  std::vector<std::string> session;   // states of the `discord-session` messages, in order
+  unsigned pads_added = 0;            // speakers' pads inside the recorder, until the end
+  unsigned pads_removed = 0;
   std::vector<EncryptionNews> e2ee;
   loopback::DaveTruth dave;  // just before the end, as the elements' `stats`
   using Figures = std::map<std::string, std::uint64_t>;
@@ -71,6 +75,10 @@ struct Live {
   }
   // Until so many packets of the speakers have been generated.
   bool wait_for_packets(std::uint64_t packets) const;
+  // These fail the test when a minute is over, or the server refuses.
+  void wait_until(const std::function<bool(const loopback::Status&)>& done) const;
+  void hear(std::uint64_t packets) const;  // until that many more have been sent to us
+  void command(const nlohmann::json& what) const;
 };
 
 struct CallPlan {
@@ -80,13 +88,20 @@ struct CallPlan {
     stop,     // as `eos`, but the pipeline is taken to NULL without EOS
   };
 
+  enum class Join {
+    values,       // the server's credentials as properties
+    bot,          // by itself, with the server's token
+    application,  // without any: `before` connects to what the source asks for
+  };
+
   loopback::Options server;
-  std::string source = "";              // more properties of discordvoicesrc
-  bool bot = false;                     // joins by itself, with the server's token
+  std::string source = "";  // more properties of discordvoicesrc
+  Join join = Join::values;
   std::string recorder = "format=wav";  // properties of discordrecordsink
   // In the middle; `dec` and `order` name those whose figures are kept.
   std::string receiver = "discorddecrypt name=dec ! discordreorder name=order";
   End end = End::eos;
+  std::function<void(const Live&)> before = {};  // runs before the pipeline starts
   std::function<void(const Live&)> during = {};  // runs once the pipeline plays
 };
 

@@ -7,6 +7,7 @@
 
 #include <future>
 #include <map>
+#include <semaphore>
 
 namespace discord::e2e {
 
@@ -14,8 +15,20 @@ class Suite : public Calls {
  protected:
   static void TearDownTestSuite() { calls().clear(); }
 
-  static void begin(const std::string& name, CallPlan plan) {
-    calls()[name] = std::async(std::launch::async, record, std::move(plan)).share();
+  // `places`, which outlive the suite, limit how many calls run at a time.
+  using Places = std::counting_semaphore<>;
+  static void begin(const std::string& name, CallPlan plan, Places* places = nullptr) {
+    const auto run = [plan = std::move(plan), places] {
+      if (places != nullptr) {
+        places->acquire();
+      }
+      Outcome outcome = record(plan);
+      if (places != nullptr) {
+        places->release();
+      }
+      return outcome;
+    };
+    calls()[name] = std::async(std::launch::async, run).share();
   }
   static Outcome outcome(const std::string& name) { return calls().at(name).get(); }
 

@@ -290,6 +290,18 @@ TEST_F(Reorder, APaddingPacketIsNoGap) {
   EXPECT_EQ(count("lost"), 0u);
 }
 
+// A user was denied for a while: discorddecrypt marks the first packet that is heard again.
+TEST_F(Reorder, WhatWasNotHeardIsAPauseAndNoLoss) {
+  push(1, 0);
+  BufferPtr again = buffer_of(rtp_packet(501, 501 * 960, opus_packet()), 9000 * GST_MSECOND);
+  GST_BUFFER_FLAG_SET(again.get(), GST_BUFFER_FLAG_RESYNC);
+  EXPECT_EQ(gst_harness_push(h_.get(), again.release()), GST_FLOW_OK);
+  push_packet(rtp_packet(502, 502 * 960, opus_packet()), 9020);
+  EXPECT_EQ(log(), "1@0 501@9000 502@9020 ");
+  EXPECT_EQ(count("lost"), 0u);
+  expect_adds_up(h_->element);
+}
+
 TEST_F(Reorder, ABadPacketIsCountedAndNothingElseChanges) {
   push(1, 0);
   push_packet({1, 2, 3}, 5);                   // no RTP

@@ -288,6 +288,13 @@ TEST(WorkerCall, WhoIsHeardIsTheSameInEveryChain) {
     const Output there =
         run("discordworkerdec isolation=process" + users, call.datagrams, call.steps);
     EXPECT_GT(here.buffers.at(1001).size(), chain.buffers.at(1001).size());
+    const Output again =
+        run("discorddecrypt" + users + " ! discordreorder", call.datagrams, call.steps);
+    const Output undecoded =
+        run("discordworkerdec decode=false isolation=none" + users, call.datagrams, call.steps);
+    EXPECT_TRUE(again.buffers == undecoded.buffers);
+    EXPECT_TRUE(again.losses == undecoded.losses);
+    EXPECT_EQ(again.counts, undecoded.counts);
     EXPECT_TRUE(here.buffers == there.buffers);
     EXPECT_EQ(here.counts, there.counts);
   }

@@ -34,6 +34,7 @@ Talker* Call::find(std::uint64_t user_id) noexcept {
 }
 
 void Call::start(Time now) {
+  ++clients_;
   if (!zero_) {
     zero_ = now + options_.lead;
   }
@@ -188,6 +189,8 @@ void Call::deliver(Flight& flight, Time now, const Forward& forward) {
   record.openable = record.openable || openable;
   if (record.sent_ns == 0) {
     record.sent_ns = to_ns(now);
+    record.clients = clients_;
+    record.left_ns = clock_ ? to_ns(clock_()) : record.sent_ns;
     // A successor that has left already means that this one was overtaken.
     if (index + 1 < truth.records.size() && truth.records[index + 1].sent_ns != 0) {
       record.displaced = true;

@@ -67,12 +67,16 @@ class Call {
   // Whether every client it goes to can open it. Without this, all but hostile packets.
   using Openable = std::function<bool(const Packet&)>;
   void set_openable(Openable openable) { openable_ = std::move(openable); }
+  // Reads the clock when a packet has left, for `FrameRecord::left_ns`. Without this, no time
+  // passes inside `advance`.
+  using Clock = std::function<Time()>;
+  void set_clock(Clock clock) { clock_ = std::move(clock); }
 
   // Sends `payload` as one more packet of a talker, with a sequence number of its own. False for
   // one who has not begun or has ended.
   bool insert(Talker& talker, Protection protection, Bytes payload, Time now);
 
-  // Sets time zero the first time it is called.
+  // A client listens from now on; the first one sets time zero.
   void start(Time now);
   bool started() const noexcept { return zero_.has_value(); }
   // Every talker has said everything and nothing is under way. Never true while a list repeats.
@@ -109,6 +113,8 @@ class Call {
   CallOptions options_;
   Seal seal_;
   Openable openable_;
+  Clock clock_;
+  std::size_t clients_ = 0;
   std::uint64_t seed_;
   std::vector<std::unique_ptr<Talker>> talkers_;
   std::optional<Time> zero_;

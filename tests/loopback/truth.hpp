@@ -19,10 +19,12 @@ struct FrameRecord {
   std::size_t spurt = 0;
   std::size_t pcm_frame = 0;  // first frame of the source it encodes
   std::int64_t due_ns = 0;    // when an undisturbed network would have delivered it
-  std::int64_t sent_ns = 0;   // when the first copy left; 0 = none did
+  std::int64_t sent_ns = 0;   // just before the first copy left; 0 = none did
+  std::int64_t left_ns = 0;   // just after it had left
   bool lost = false;          // dropped by the network model
   bool displaced = false;     // delivered after a later one
   unsigned copies = 0;        // datagrams sent, over all clients; a duplicate counts
+  std::size_t clients = 0;    // how many had begun to listen when it was sent, gone ones included
   Bytes opus;                 // empty when `keep_opus` is off, and for pure padding
   Protection protection = Protection::none;
   std::uint64_t group = 0;  // `sealed`: in which group and epoch

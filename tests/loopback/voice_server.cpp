@@ -69,6 +69,7 @@ VoiceServer::VoiceServer(Options options, OnChange on_change)
       }
     }
     room->call = std::make_unique<Call>(call, derive_seed(options_.seed, "call", index));
+    room->call->set_clock(monotonic_now);
     room->noise =
         std::make_unique<Noise>(options_.noise, derive_seed(options_.seed, "noise", index));
     make_client(*room);

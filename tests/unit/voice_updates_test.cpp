@@ -41,6 +41,22 @@ TEST(VoiceSuspend, ClosesACallAndTheNextOneIsNew) {
   EXPECT_TRUE(r.sent(7).empty()) << "never resumed";
 }
 
+// A close and the news of what caused it are one change.
+TEST(VoiceSuspend, AfterACloseIsNotToldASecondTime) {
+  Rig r(Options{.can_renew = true, .ask_after_move = true});
+  r.connect();
+  r.out.clear();
+  r.close(4014);
+  EXPECT_EQ(r.count<StateChanged>(), 1u);
+  r.session.suspend("The session at Discord's gateway is a new one.", 90s, r.now, r.out);
+  EXPECT_EQ(r.count<StateChanged>(), 1u);
+  r.advance(89s);
+  EXPECT_EQ(r.count<NeedCredentials>(), 0u) << "they come by themselves now";
+  r.advance(2s);
+  ASSERT_EQ(r.count<Fail>(), 1u);
+  EXPECT_EQ(r.last<Fail>().message.find("The session at Discord's gateway is a new one."), 0u);
+}
+
 TEST(VoiceSuspend, AfterTheEndItDoesNothing) {
   Rig r;
   r.connect();
