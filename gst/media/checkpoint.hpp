@@ -32,6 +32,6 @@ static_assert(std::is_trivially_copyable_v<SpeakerCheckpoint>);
 // How many of a speaker's last packets a new decoder must hear before nobody hears the seam. A
 // difference of a bit does not fade, it ends all at once or is loud again some packets later:
 // docs/numbers.md has what other numbers give.
-inline constexpr std::size_t warm_up_packets = 75;
+inline constexpr std::size_t warm_up_packets = 100;
 
 }  // namespace discord::media

@@ -34,7 +34,7 @@
 //   a suspect that has killed twice is no longer open (skipped)
 //   the spare worker: settings, users, keys (again through the secrets page)
 //     for a speaker with open packets or who is speaking now; for others when they next talk:
-//       checkpoint, replay window, the last 75 Opus packets to be heard by nobody
+//       checkpoint, replay window, the last 100 Opus packets to be heard by nobody
 //   every open datagram again, oldest first, with the time it arrived at
 //   go on; make a new spare
 #pragma once
