@@ -20,6 +20,9 @@ namespace recorder {
 
 enum ExitStatus { exit_complete = 0, exit_failed = 1, exit_usage = 2, exit_lossy = 3 };
 
+// Text of strangers as UTF-8.
+std::string valid(const std::string& text);
+
 // Everything happens on the main loop of the thread that calls run().
 class Recorder {
  public:
