@@ -145,7 +145,12 @@ GstFlowReturn push(Fill& f, BufferPtr buffer, std::uint32_t samples) {
   f.sent += samples;
   GST_BUFFER_DURATION(buffer.get()) =
       begins ? at(f.sent) - GST_BUFFER_PTS(buffer.get()) : GST_CLOCK_TIME_NONE;
-  return gst_pad_push(f.srcpad, buffer.release());
+  const GstFlowReturn flow = gst_pad_push(f.srcpad, buffer.release());
+  if (flow == GST_FLOW_NOT_LINKED || flow < GST_FLOW_EOS) {
+    // Whoever pushed into the feed is long gone, so nobody in front of it ends the branch.
+    GST_ELEMENT_FLOW_ERROR(f.self, flow);
+  }
+  return flow;
 }
 
 // What the track has become. `as_it_came`: the last of it, if that is the packet of a buffer, which

@@ -213,6 +213,17 @@ BufferListPtr list_of(const std::vector<corpus::Datagram>& all, std::size_t from
   return BufferListPtr(list);
 }
 
+// Ten milliseconds of arrivals at a time, as a source that sleeps in poll(2) hands them on.
+std::vector<BufferListPtr> lists_of(const std::vector<corpus::Datagram>& all,
+                                    std::size_t speakers) {
+  const std::size_t each = std::max<std::size_t>(1, speakers / 2);
+  std::vector<BufferListPtr> lists;
+  for (std::size_t i = 0; i < all.size(); i += each) {
+    lists.push_back(list_of(all, i, std::min(i + each, all.size())));
+  }
+  return lists;
+}
+
 void delay(GstBufferList* list, double seconds) {
   gst_buffer_list_foreach(
       list,
@@ -237,13 +248,8 @@ void pass_through(const std::vector<corpus::Talk>& talks, std::size_t speakers, 
                 "flat=true demux::max-speakers=4096 format=ogg location=" +
                 folder.path().string(),
             "application/x-discord-rtp", live);
-  // Ten milliseconds of arrivals at a time, as a source that sleeps in poll(2) hands them on. The
-  // first second makes the files and is not counted.
-  const std::size_t each = std::max<std::size_t>(1, speakers / 2);
-  std::vector<BufferListPtr> lists;
-  for (std::size_t i = 0; i < datagrams.size(); i += each) {
-    lists.push_back(list_of(datagrams, i, std::min(i + each, datagrams.size())));
-  }
+  // The first second makes the files and is not counted.
+  std::vector<BufferListPtr> lists = lists_of(datagrams, speakers);
   Usage before;
   double wrote = 0;
   std::size_t counted = 0;
@@ -372,11 +378,7 @@ void in_front(const std::vector<corpus::Talk>& talks, std::size_t speakers, std:
                 std::string("0707070707070707070707070707070707070707070707070707070707") +
                 "070707 ! " + elements + "fakesink name=record sync=false async=false",
             "application/x-discord-rtp", live);
-  const std::size_t each = std::max<std::size_t>(1, speakers / 2);
-  std::vector<BufferListPtr> lists;
-  for (std::size_t i = 0; i < datagrams.size(); i += each) {
-    lists.push_back(list_of(datagrams, i, std::min(i + each, datagrams.size())));
-  }
+  std::vector<BufferListPtr> lists = lists_of(datagrams, speakers);
   Usage before;
   std::size_t counted = 0;
   const double start = wall();
