@@ -183,6 +183,11 @@ void JournalTap::buffer(GstBuffer* buffer) {
     if (!map || !parsed.ok()) {
       return;
     }
+    if (raw_ && GST_BUFFER_DURATION_IS_VALID(buffer)) {
+      // Decoded frames are cut in front where the clocks disagree; their packets are not.
+      packet.sample += samples_between(0, GST_BUFFER_DURATION(buffer)) -
+                       static_cast<std::int64_t>(parsed->duration);
+    }
     packet.opus = opus;
     packet.silence = media::is_silence_frame(opus);
     packet.quiet = is_quiet(meta);

@@ -315,10 +315,11 @@ TEST_F(Journal, TakesThePacketsOfDecodedFrames) {
   feeder_.segment();
   const Bytes opus = {0x78, 1, 2, 3};
   for (unsigned i = 0; i < 10; i++) {
-    BufferPtr buffer(gst_buffer_new_allocate(nullptr, 960 * 4, nullptr));
-    gst_buffer_memset(buffer.get(), 0, 0, 960 * 4);
-    GST_BUFFER_PTS(buffer.get()) = i * frame;
-    GST_BUFFER_DURATION(buffer.get()) = frame;
+    const unsigned cut = i == 8 ? 120 : 0;  // in front, because the sender's clock is fast
+    BufferPtr buffer(gst_buffer_new_allocate(nullptr, (960 - cut) * 4, nullptr));
+    gst_buffer_memset(buffer.get(), 0, 0, (960 - cut) * 4);
+    GST_BUFFER_PTS(buffer.get()) = i * frame + cut * GST_SECOND / 48000;
+    GST_BUFFER_DURATION(buffer.get()) = frame - cut * GST_SECOND / 48000;
     auto* meta = gst_buffer_add_discord_speaker_meta(buffer.get(), 100, 7);
     if (i == 5) {
       meta->kind = GST_DISCORD_FRAME_PLC;
@@ -330,9 +331,20 @@ TEST_F(Journal, TakesThePacketsOfDecodedFrames) {
   }
   feeder_.eos();
   ASSERT_TRUE(wait_for_eos());
-  const auto s = record::summarise(read_file(temp_.files(".journal").at(0)));
+  const Bytes file = read_file(temp_.files(".journal").at(0));
+  const auto s = record::summarise(file);
   EXPECT_EQ(s.speakers.at({7, 0}).packets, 9u);
   EXPECT_EQ(s.speakers.at({7, 0}).losses, 1u);
+  std::vector<std::int64_t> places;
+  record::JournalReader reader(file);
+  while (const auto item = reader.next()) {
+    const auto* record = std::get_if<record::JournalRecord>(&item->what);
+    if (const auto* p = record != nullptr ? std::get_if<record::JournalPacket>(record) : nullptr) {
+      places.push_back(p->sample / 960);
+      EXPECT_EQ(p->sample % 960, 0) << "where the packet begins, not where the cut frame does";
+    }
+  }
+  EXPECT_EQ(places, (std::vector<std::int64_t>{0, 1, 2, 3, 4, 6, 7, 8, 9}));
 }
 
 TEST_F(Journal, NobodyLeavesNone) {

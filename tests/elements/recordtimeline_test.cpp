@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 namespace {
@@ -306,6 +307,8 @@ struct Placed {
   std::size_t missing = 0;
   std::int64_t first = 0;   // samples, at the beginning of a talk spurt
   std::int64_t inside = 0;  // and behind it
+
+  bool operator==(const Placed&) const = default;
 };
 Placed place(const Items& items, const PacketTrack& track) {
   Placed out;
@@ -522,6 +525,9 @@ std::int64_t check_truth(const Habit& habit, const Items& items, std::vector<Syn
   // The same happens where a sender begins its numbers anew.
   const auto restarts =
       habit.stamps == Stamps::restart ? static_cast<std::size_t>(seconds / 10) : 0;
+  if (late != 0) {
+    std::printf("  %-20s      %6zu packets of %zu were too late\n", habit.name, late, sent.size());
+  }
   EXPECT_LE(late, (habit.frame < 960 ? 12u : 2u) + restarts);
   return worst;
 }
@@ -607,6 +613,7 @@ TEST_P(Timeline, EveryPacketIsWhereItWasSpoken) {
       }
       EXPECT_EQ(found.noisy, 0u) << "a pause is silent";
     }
+    std::optional<Placed> before;
     for (const char* format : {"ogg", "mka"}) {
       if (!wanted(format)) {
         continue;
@@ -622,6 +629,8 @@ TEST_P(Timeline, EveryPacketIsWhereItWasSpoken) {
           habit.name, format, placed.packets, static_cast<long long>(placed.first),
           static_cast<long long>(placed.inside), placed.missing);
       EXPECT_GT(placed.packets, 0u);
+      EXPECT_EQ(before.value_or(placed), placed) << "both files are made by one rule";
+      before = placed;
       EXPECT_LE(placed.first, 60);
       // Inside a talk spurt there is no seam: what the timeline takes back is taken in silence.
       EXPECT_LE(placed.inside, habit.pauses ? 600 : 1920 + 2880);
