@@ -2,6 +2,7 @@
 #include "call_rig.hpp"
 
 #include <map>
+#include <set>
 
 using namespace discord;
 using namespace discord::test;
@@ -552,6 +553,23 @@ TEST(BotShared, ARestartResumesInsteadOfIdentifying) {
   }
   EXPECT_EQ(call.server.status().main.identified, 1u);
   EXPECT_EQ(call.server.status().main.resumed, 2u);
+}
+
+// discord-record listed its own bot among the speakers.
+TEST(BotNames, TheBotItselfIsNotAmongThem) {
+  Call call(options());
+  Pipeline p(bot(call) + chain);
+  p.play();
+  std::set<guint64> named;
+  EXPECT_NE(p.told("discord-user-info",
+                   [&](const GstStructure* s) {
+                     guint64 user = 0;
+                     gst_structure_get_uint64(s, "user-id", &user);
+                     named.insert(user);
+                     return named.contains(101) && named.contains(102);
+                   }),
+            nullptr);
+  EXPECT_EQ(named, (std::set<guint64>{101, 102}));
 }
 
 TEST(BotNames, ReachPadsTagsAndTheBus) {
