@@ -4,6 +4,7 @@
 #include "config.h"
 #include "discord/gstdiscordspeakermeta.h"
 #include "elements/quiet.hpp"
+#include "elements/userfilter.hpp"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
 #include "rtp/packet.hpp"
@@ -22,6 +23,8 @@ namespace {
 constexpr std::int64_t spurt_gap = 9600;  // 200 ms, as in media::SpeakingDetector
 constexpr std::size_t max_voices = 65536;
 constexpr std::size_t max_early = 256;
+constexpr std::size_t max_people = 10000;
+constexpr std::size_t max_waiting = 16;
 
 std::int64_t samples_between(GstClockTime from, GstClockTime to) {
   return media::samples_from_duration(
@@ -76,6 +79,17 @@ void JournalTap::finish(std::optional<GstClockTime> length) {
     return;
   }
   gst_pad_remove_probe(pad_.get(), probe_);
+  std::map<guint64, Person> people;
+  {
+    Lock lock(mutex_);
+    people.swap(people_);
+  }
+  for (auto& [user, person] : people) {
+    if (!person.waiting.empty() && heard_upstream(pad_.get(), user) != media::Admission::denied) {
+      std::for_each(person.waiting.begin(), person.waiting.end(),
+                    [this](Early& e) { happened(std::move(e)); });
+    }
+  }
   writer_->finish(length ? std::optional(samples_between(0, *length)) : std::nullopt);
 }
 
@@ -234,7 +248,7 @@ void JournalTap::voice(const record::JournalPacket& packet, std::int64_t duratio
   Voice& v = known->second;
   if (packet.user_id != 0 && v.user_id != packet.user_id) {
     v.user_id = packet.user_id;
-    writer_->append(record::JournalUser{packet.user_id, packet.ssrc, {}});
+    writer_->append(record::JournalUser{packet.user_id, packet.ssrc, heard(packet.user_id)});
   }
   const auto tell = [&](record::JournalEventKind kind, std::int64_t sample) {
     v.speaking = kind == record::JournalEventKind::speaking;
@@ -297,30 +311,96 @@ void JournalTap::event(GstEvent* event) {
 
 // --- any thread ---
 
+JournalTap::Early JournalTap::early(record::JournalEvent event) const {
+  const GstClockTime running = gst_element_get_current_running_time(owner_);
+  event.sample = end_;
+  return {GST_CLOCK_TIME_IS_VALID(running) ? running : 0, std::move(event)};
+}
+
 // What happens before the first packet waits for it: only then it is known where zero is.
-void JournalTap::happened(record::JournalEvent event) {
+void JournalTap::happened(Early happening) {
   {
     Lock lock(mutex_);
     if (!started_) {
-      const GstClockTime running = gst_element_get_current_running_time(owner_);
       if (early_.size() < max_early) {
-        early_.push_back({GST_CLOCK_TIME_IS_VALID(running) ? running : 0, std::move(event)});
+        early_.push_back(std::move(happening));
       }
       return;
     }
   }
-  event.sample = now();
-  writer_->append(event);
+  if (zero_.live) {
+    happening.event.sample = samples_between(zero_.running_time, happening.running_time);
+  }
+  writer_->append(happening.event);
+}
+
+void JournalTap::named(guint64 user, const std::string& name) {
+  std::vector<Early> waiting;
+  bool heard = false;
+  {
+    Lock lock(mutex_);
+    if (people_.size() >= max_people && !people_.contains(user)) {
+      return;
+    }
+    Person& person = people_[user];
+    person.name = name;
+    heard = person.heard;
+    waiting.swap(person.waiting);
+  }
+  if (heard) {
+    writer_->append(record::JournalUser{user, 0, name});
+  }
+  // The name of somebody who is not heard would not have come.
+  for (Early& e : waiting) {
+    happened(std::move(e));
+  }
+}
+
+std::string JournalTap::heard(guint64 user) {
+  std::vector<Early> waiting;
+  std::string name;
+  {
+    Lock lock(mutex_);
+    if (people_.size() >= max_people && !people_.contains(user)) {
+      return {};
+    }
+    Person& person = people_[user];
+    person.heard = true;
+    name = person.name;
+    waiting.swap(person.waiting);
+  }
+  for (Early& e : waiting) {
+    happened(std::move(e));
+  }
+  return name;
+}
+
+void JournalTap::came_or_went(guint64 user, Early happening) {
+  if (heard_upstream(pad_.get(), user) == media::Admission::undecided) {
+    Lock lock(mutex_);
+    if (people_.size() >= max_people && !people_.contains(user)) {
+      return;
+    }
+    if (Person& person = people_[user]; !person.heard) {
+      if (person.waiting.size() < max_waiting) {
+        person.waiting.push_back(std::move(happening));
+      }
+      return;
+    }
+  }
+  happened(std::move(happening));
 }
 
 void JournalTap::told(const GstStructure* s) {
   guint64 user = 0;
   gst_structure_get_uint64(s, "user-id", &user);
-  const auto event = [&](record::JournalEventKind kind) { happened({kind, 0, user, 0, 0, {}}); };
+  const auto event = [&](record::JournalEventKind kind) {
+    came_or_went(user, early({kind, 0, user, 0, 0, {}}));
+  };
   if (gst_structure_has_name(s, "discord-user-info")) {
     const gchar* name = gst_structure_get_string(s, "display-name");
     if (name != nullptr && user != 0) {
-      writer_->append(record::JournalUser{user, 0, name});
+      named(user, name);
     }
   } else if (gst_structure_has_name(s, "discord-user-joined")) {
     event(record::JournalEventKind::joined);
@@ -330,12 +410,13 @@ void JournalTap::told(const GstStructure* s) {
     guint64 epoch = 0;
     gst_structure_get_uint64(s, "epoch", &epoch);
     const gchar* code = gst_structure_get_string(s, "privacy-code");
-    happened({record::JournalEventKind::encryption, 0, 0, 0, epoch, code != nullptr ? code : ""});
+    happened(
+        early({record::JournalEventKind::encryption, 0, 0, 0, epoch, code != nullptr ? code : ""}));
   }
 }
 
 void JournalTap::mark(const std::string& label) {
-  happened({record::JournalEventKind::mark, 0, 0, 0, 0, label});
+  happened(early({record::JournalEventKind::mark, 0, 0, 0, 0, label}));
 }
 
 }  // namespace discord

@@ -53,8 +53,14 @@ class JournalTap {
   static GstPadProbeReturn on_data(GstPad* pad, GstPadProbeInfo* info, gpointer self);
   void buffer(GstBuffer* buffer);
   void event(GstEvent* event);
+  struct Early;
   void told(const GstStructure* structure);
-  void happened(record::JournalEvent event) EXCLUDES(mutex_);
+  Early early(record::JournalEvent event) const;
+  void happened(Early happening) EXCLUDES(mutex_);
+  void named(guint64 user, const std::string& name) EXCLUDES(mutex_);
+  void came_or_went(guint64 user, Early happening) EXCLUDES(mutex_);
+  // The name of somebody whose first packet is here.
+  std::string heard(guint64 user) EXCLUDES(mutex_);
   void lost(const GstStructure* structure);
   void start() EXCLUDES(mutex_);
   // Position of a time in the stream; none outside the segment.
@@ -73,8 +79,16 @@ class JournalTap {
     GstClockTime running_time;
     record::JournalEvent event;
   };
+  // Nothing of somebody is written as long as they may turn out not to be heard, and no name of
+  // somebody who says nothing.
+  struct Person {
+    std::string name;
+    bool heard = false;
+    std::vector<Early> waiting;
+  };
   Mutex mutex_;
   std::vector<Early> early_ GUARDED_BY(mutex_);
+  std::map<guint64, Person> people_ GUARDED_BY(mutex_);
 
   // Of the streaming thread; the zero is read by others once `started_` is set.
   GstSegment segment_;

@@ -218,6 +218,12 @@ void Recording::write_record(bool complete) {
     return;  // nothing happened
   }
   record_length_ = length;
+  // Who was not said to be a bot when they came.
+  for (const guint64 user : record_.unheard()) {
+    if (is_denied(user)) {
+      record_.forget(user);
+    }
+  }
   if (!record_.write(folder_, length, open, ledgers().get(), complete)) {
     GST_DEBUG_OBJECT(bin_, "session record not written");  // what ails the disk is said elsewhere
   }
@@ -246,8 +252,12 @@ std::int64_t Recording::now() const {
   return std::max<std::int64_t>(media::samples_from_duration(Duration(time)), 0);
 }
 
+bool Recording::is_denied(guint64 user) const {
+  return heard_upstream(demux_sink_.get(), user) == media::Admission::denied;
+}
+
 void Recording::on_news(const CallNews& news) {
-  if (news.what != CallNews::What::encryption && !is_heard(demux_sink_.get(), news.user)) {
+  if (news.what != CallNews::What::encryption && is_denied(news.user)) {
     return;
   }
   const std::int64_t at = now();

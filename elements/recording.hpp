@@ -75,6 +75,7 @@ class Recording {
   StructurePtr ledgers();
   void begin_record() EXCLUDES(mutex_);
   void finish_journal() EXCLUDES(mutex_);
+  bool is_denied(guint64 user) const;
   void on_news(const CallNews& news) EXCLUDES(mutex_);
   std::int64_t now() const EXCLUDES(mutex_);
   std::shared_ptr<const BranchContext> context() const EXCLUDES(mutex_);

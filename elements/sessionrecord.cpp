@@ -193,6 +193,24 @@ void SessionRecord::event(Event event) {
   }
 }
 
+std::set<guint64> SessionRecord::unheard() const {
+  Lock lock(mutex_);
+  std::set<guint64> users;
+  for (const Event& e : events_) {
+    users.insert(e.user);
+  }
+  users.erase(0);
+  for (const SpeakerLogPtr& speaker : speakers_) {
+    users.erase(speaker->view().user);
+  }
+  return users;
+}
+
+void SessionRecord::forget(guint64 user) {
+  Lock lock(mutex_);
+  std::erase_if(events_, [user](const Event& e) { return e.user == user; });
+}
+
 SpeakerLogPtr SessionRecord::speaker() {
   Lock lock(mutex_);
   speakers_.push_back(std::make_shared<SpeakerLog>());

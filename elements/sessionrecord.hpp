@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,6 +96,10 @@ class SessionRecord {
   std::string begin(const RecordFolder& folder, const std::string& started,
                     const OutputSettings& settings) EXCLUDES(mutex_);
   void event(Event event) EXCLUDES(mutex_);
+  // Of whom there are events and no sound.
+  std::set<guint64> unheard() const EXCLUDES(mutex_);
+  // Their events.
+  void forget(guint64 user) EXCLUDES(mutex_);
   SpeakerLogPtr speaker() EXCLUDES(mutex_);
   std::vector<SpeakerLogPtr> speakers() const EXCLUDES(mutex_);
 

@@ -100,20 +100,27 @@ bool UserFilter::answer(GstQuery* query, GstPad* sinkpad) const {
   const GObjectPtr<GstDiscordSession> session(gst_discord_session_find(sinkpad));
   const CallState::SnapshotPtr call =
       session ? call_state(session.get()).snapshot() : std::make_shared<CallSnapshot>();
-  const bool heard = admission_of(rule(), *call, user) != media::Admission::denied;
-  gst_structure_set(s, "heard", G_TYPE_BOOLEAN, gboolean{heard}, nullptr);
+  const media::Admission admission = admission_of(rule(), *call, user);
+  gst_structure_set(s, "heard", G_TYPE_BOOLEAN, gboolean{admission != media::Admission::denied},
+                    "decided", G_TYPE_BOOLEAN, gboolean{admission != media::Admission::undecided},
+                    nullptr);
   return true;
 }
 
-bool is_heard(GstPad* sinkpad, std::uint64_t user) {
+media::Admission heard_upstream(GstPad* sinkpad, std::uint64_t user) {
   const QueryPtr query(gst_query_new_custom(
       GST_QUERY_CUSTOM,
       gst_structure_new(heard_query, "user-id", G_TYPE_UINT64, guint64{user}, nullptr)));
   gboolean heard = TRUE;
+  gboolean decided = TRUE;
   if (gst_pad_peer_query(sinkpad, query.get())) {
-    gst_structure_get_boolean(gst_query_get_structure(query.get()), "heard", &heard);
+    const GstStructure* s = gst_query_get_structure(query.get());
+    gst_structure_get_boolean(s, "heard", &heard);
+    gst_structure_get_boolean(s, "decided", &decided);
   }
-  return heard != FALSE;
+  return heard == FALSE     ? media::Admission::denied
+         : decided == FALSE ? media::Admission::undecided
+                            : media::Admission::allowed;
 }
 
 media::Admission admission_of(const media::UserRule& rule, const CallSnapshot& call,

@@ -34,7 +34,7 @@ class UserFilter {
   // Whether a downstream event may go on: one that tells of somebody who is not to be heard may
   // not. `session` may be null.
   bool passes(GstEvent* event, GstDiscordSession* session) const EXCLUDES(mutex_);
-  // Answers `is_heard` of an element downstream. `sinkpad` is where the session is found.
+  // Answers `heard_upstream` of an element downstream. `sinkpad` is where the session is found.
   bool answer(GstQuery* query, GstPad* sinkpad) const EXCLUDES(mutex_);
 
  private:
@@ -46,7 +46,7 @@ class UserFilter {
 };
 
 // Asks upstream of `sinkpad` whether this user is heard there; everybody is where nobody answers.
-bool is_heard(GstPad* sinkpad, std::uint64_t user);
+media::Admission heard_upstream(GstPad* sinkpad, std::uint64_t user);
 
 media::Admission admission_of(const media::UserRule& rule, const CallSnapshot& call,
                               std::uint64_t user);

@@ -151,9 +151,7 @@ void VoiceLink::on_action(const voice::Action& action) {
             call_.update([&](CallSnapshot& call) { call.media_keys = a.keys; });
           },
           [this](const voice::EncryptionChanged& a) { encryption_changed(a); },
-          [this](const voice::Notice& a) {
-            GST_INFO_OBJECT(element_, "not followed: %s", a.text.c_str());
-          },
+          [this](const voice::Notice& a) { notice(a); },
           [this](const voice::StateChanged& a) { state_changed(a); },
           [this](const voice::Progress& a) { progress(a); },
           [this](const voice::Fail& a) { fail(a); },
@@ -165,6 +163,14 @@ void VoiceLink::on_action(const voice::Action& action) {
           [](const auto&) {},
       },
       action);
+}
+
+void VoiceLink::notice(const voice::Notice& notice) {
+  if (notice.warning) {
+    GST_WARNING_OBJECT(element_, "%s", notice.text.c_str());
+  } else {
+    GST_INFO_OBJECT(element_, "not followed: %s", notice.text.c_str());
+  }
 }
 
 void VoiceLink::state_changed(const voice::StateChanged& change) {
@@ -188,6 +194,7 @@ void VoiceLink::on_gateway(const voice::gateway::Action& action) {
                      progress({"voice-connect", a.reason, false});
                    }
                  },
+                 [this](const voice::Notice& a) { notice(a); },
                  [this](const voice::gateway::SeatNotice& a) {
                    if (a.warning) {
                      GST_ELEMENT_WARNING(element_, RESOURCE, FAILED, ("%s", a.text.c_str()),

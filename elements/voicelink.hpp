@@ -50,6 +50,7 @@ class VoiceLink final : public net::VoiceClient::Observer {
   void post(GstStructure* structure);
   void tell(GstStructure* structure);
   void look();
+  void notice(const voice::Notice& notice);
   void state_changed(const voice::StateChanged& change);
   void encryption_changed(const voice::EncryptionChanged& change);
   void progress(const voice::Progress& progress);

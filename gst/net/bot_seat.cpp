@@ -142,6 +142,12 @@ class BotSeat::Connection : public std::enable_shared_from_this<Connection> {
                      }
                    },
                    [this](const voice::gateway::SaveSession& a) { file_.save(a.saved); },
+                   [this](const voice::Notice& a) {
+                     // Of all who share the connection one is enough to log it.
+                     if (!slots_.empty()) {
+                       tell(std::list(slots_).front(), a);
+                     }
+                   },
                    [this](const voice::gateway::StateChanged& a) {
                      const auto everybody = slots_;
                      for (const std::shared_ptr<Slot>& slot : everybody) {

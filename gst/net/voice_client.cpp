@@ -260,7 +260,9 @@ class VoiceClient::Link : public std::enable_shared_from_this<Link>, private Bot
                      observer_.on_action(a);
                    },
                    [this](const voice::MapSsrc& a) {
-                     want_name(a.user);
+                     if (a.user != own_user_) {  // we are none of the people in the call
+                       want_name(a.user);
+                     }
                      observer_.on_action(a);
                    },
                    [this](const auto& a) { observer_.on_action(a); },

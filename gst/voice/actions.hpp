@@ -128,9 +128,11 @@ struct EncryptionChanged {
   std::vector<std::uint64_t> members;
   std::string privacy_code;  // 30 digits; empty without a group
 };
-// Something came that was not followed; for the log.
+// Something came that was not followed; for the log. Of what makes no sense only the first of its
+// kind is told.
 struct Notice {
   std::string text;
+  bool warning = false;
 };
 // Only the members that the message carried (and that were not null) are set.
 struct UserInfo {

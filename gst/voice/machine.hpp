@@ -75,6 +75,7 @@ struct Session::Machine {
   void on(const Ignored& message, Time now, Out& out);
   void on(const Unknown& message, Time now, Out& out);
   void on(const Malformed& message, Time now, Out& out);
+  void malformed(MessageError error, Out& out);
   void datagram(ByteSpan bytes, Time now, Out& out);
   void send_discovery(Time now, Out& out);
   void discovered(const std::string& address, std::uint16_t port, Time now, Out& out);

@@ -287,7 +287,7 @@ void Session::Machine::on(const Speaking& message, Time now, Out& out) {
 
 void Session::Machine::on(const ClientsConnect& message, Time, Out& out) {
   if (message.skipped != 0) {
-    ++counters.malformed[static_cast<std::size_t>(MessageError::BadField)];
+    malformed(MessageError::BadField, out);
   }
   for (const std::uint64_t user : message.users) {
     ssrcs.joined(user, out);
@@ -326,8 +326,15 @@ void Session::Machine::on(const Unknown&, Time, Out&) {
   ++counters.unknown_opcodes;
 }
 
-void Session::Machine::on(const Malformed&, Time, Out&) {
-  ++counters.malformed[static_cast<std::size_t>(MessageError::BadField)];
+void Session::Machine::on(const Malformed&, Time, Out& out) {
+  malformed(MessageError::BadField, out);
+}
+
+void Session::Machine::malformed(MessageError error, Out& out) {
+  ++counters.malformed[static_cast<std::size_t>(error)];
+  if (auto text = notice_of_malformed(error, counters.malformed, "the voice gateway")) {
+    out.push_back(Notice{std::move(*text), true});
+  }
 }
 
 }  // namespace discord::voice

@@ -315,7 +315,7 @@ void MainGateway::on_text(Generation generation, std::string_view text, Time now
   ++counters_.messages;
   auto parsed = gateway::parse(text);
   if (!parsed.ok()) {
-    ++counters_.malformed[static_cast<std::size_t>(parsed.error())];
+    malformed(parsed.error(), out);
     return;
   }
   gateway::Message& message = parsed.value();
@@ -502,8 +502,15 @@ void MainGateway::on(const gateway::Resumed&, Time now, Out& out) {
   session_resumed(now, out);
 }
 
-void MainGateway::on(const gateway::Malformed&, Time, Out&) {
-  ++counters_.malformed[static_cast<std::size_t>(MessageError::BadField)];
+void MainGateway::on(const gateway::Malformed&, Time, Out& out) {
+  malformed(MessageError::BadField, out);
+}
+
+void MainGateway::malformed(MessageError error, Out& out) {
+  ++counters_.malformed[static_cast<std::size_t>(error)];
+  if (auto text = notice_of_malformed(error, counters_.malformed, "Discord's gateway")) {
+    out.push_back(Notice{std::move(*text), true});
+  }
 }
 
 // Whatever waits here is lost with the connection; after the next one every seat says anew what it

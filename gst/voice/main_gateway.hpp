@@ -95,8 +95,8 @@ struct StateChanged {
 };
 
 using Action = std::variant<OpenWebSocket, CloseWebSocket, SendText, SendSecretText, SaveSession,
-                            SeatCredentials, SeatSuspended, SeatFailed, SeatNotice, SeatMoved,
-                            SeatDeafened, SeatName, StateChanged>;
+                            Notice, SeatCredentials, SeatSuspended, SeatFailed, SeatNotice,
+                            SeatMoved, SeatDeafened, SeatName, StateChanged>;
 using Out = std::vector<Action>;
 
 struct Options {
@@ -240,7 +240,8 @@ class MainGateway {
   void on(gateway::Ready& message, Time now, Out& out);
   void on(const gateway::Ignored&, Time, Out&) {}
   void on(const gateway::Unknown&, Time, Out&) { ++counters_.unknown_opcodes; }
-  void on(const gateway::Malformed&, Time, Out&);
+  void on(const gateway::Malformed&, Time, Out& out);
+  void malformed(MessageError error, Out& out);
 
   // main_gateway_seats.cpp: guilds and who sits where.
   void on(gateway::VoiceState& message, Time now, Out& out);

@@ -264,6 +264,16 @@ void append_quoted(std::string& out, std::string_view text) {
 
 }  // namespace json_read
 
+std::optional<std::string> notice_of_malformed(
+    MessageError error, const std::array<std::uint64_t, message_error_count>& counts,
+    std::string_view whom) {
+  if (counts[static_cast<std::size_t>(error)] != 1) {
+    return std::nullopt;
+  }
+  return "A message of " + std::string(whom) + " makes no sense (" + std::string(to_string(error)) +
+         ") and is left out. More of this kind are only counted (malformed-messages).";
+}
+
 std::string_view to_string(MessageError error) noexcept {
   switch (error) {
     case MessageError::TooLarge:

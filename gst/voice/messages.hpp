@@ -35,6 +35,11 @@ enum class MessageError {
 };
 inline constexpr std::size_t message_error_count = 7;
 std::string_view to_string(MessageError error) noexcept;
+// The notice of the first message of that kind from `whom`; nothing from the second on. `counts`
+// are per MessageError, this one included.
+std::optional<std::string> notice_of_malformed(
+    MessageError error, const std::array<std::uint64_t, message_error_count>& counts,
+    std::string_view whom);
 
 namespace opcode {
 inline constexpr int identify = 0, select_protocol = 1, ready = 2, heartbeat = 3,

@@ -123,7 +123,7 @@ void Session::on_text(Generation generation, std::string_view text, Time now, Ou
   }
   auto message = parse_text(text);
   if (!message.ok()) {
-    ++m.counters.malformed[static_cast<std::size_t>(message.error())];
+    m.malformed(message.error(), out);
     return;
   }
   m.handle(std::move(message).value(), now, out);
@@ -140,7 +140,7 @@ void Session::on_binary(Generation generation, ByteSpan bytes, Time now, Out& ou
   }
   const auto message = parse_binary(bytes);
   if (!message.ok()) {
-    ++m.counters.malformed[static_cast<std::size_t>(message.error())];
+    m.malformed(message.error(), out);
     return;
   }
   ++m.counters.messages;

@@ -129,7 +129,7 @@ std::vector<Expected> expect(const SpeakerTruth& truth, const PassedPackets& pas
     if (new_spurt) {
       // What is lost between spurts is concealed where nobody compares, but the decoder remembers.
       std::vector<std::int16_t> unheard;
-      if (!out.empty()) {
+      if (!out.empty() && !connected_anew) {  // what a new connection missed is a pause
         decode_gap(concealing, gap, unheard);
       }
       for (const FrameRecord* missing : gap) {

@@ -1,6 +1,9 @@
 // discordvoicesrc as a bot, against the loopback's main gateway, over real sockets.
 #include "call_rig.hpp"
 
+#include <map>
+#include <set>
+
 using namespace discord;
 using namespace discord::test;
 using namespace std::chrono_literals;
@@ -186,9 +189,9 @@ TEST(BotRefused, TwoSourcesInOneGuild) {
 
 // --- changes while it runs: docs/protocol/gateway.md "Joining a channel" ---
 //
-//   join, in either order                 Bot.JoinsAndHearsEveryPacket, Bot.UpdatesComeInEitherOrder
-//   no answer, and why                    BotRefused.*
-//   moved, closed or not, before or after BeingMovedIsFollowed, BeingMovedWithoutACloseIsFollowed,
+//   join, in either order                 Bot.JoinsAndHearsEveryPacket,
+//   Bot.UpdatesComeInEitherOrder no answer, and why                    BotRefused.* moved, closed
+//   or not, before or after BeingMovedIsFollowed, BeingMovedWithoutACloseIsFollowed,
 //                                         ThirtyMovesInARow
 //   op 4 to another channel               ChannelIdMovesTheBot, AChannelThatCannotBeJoined...
 //   kicked, channel deleted               AKickEndsIt
@@ -196,10 +199,10 @@ TEST(BotRefused, TwoSourcesInOneGuild) {
 //   region change                         AnotherRegionIsFollowed
 //   outage of the guild                   AnOutageOfTheGuildIsWaitedOut
 //   removed from the guild                RemovalFromTheGuildEndsIt
-//   stale credentials, 4006 for ever      StaleCredentialsAreRenewed..., A4006LoopIsBoundedAndSlowed
-//   server-deafened                       BeingDeafenedByAModeratorIsAWarning, and heard_test.cpp
-//   READY anew, RESUMED before or after   BotGateway.*
-//   close codes of the voice gateway      rejoin_test.cpp, BotVoiceCode: a row for each
+//   stale credentials, 4006 for ever      StaleCredentialsAreRenewed...,
+//   A4006LoopIsBoundedAndSlowed server-deafened BeingDeafenedByAModeratorIsAWarning, and
+//   heard_test.cpp READY anew, RESUMED before or after   BotGateway.* close codes of the voice
+//   gateway      rejoin_test.cpp, BotVoiceCode: a row for each
 
 TEST(BotCall, BeingMovedIsFollowed) {
   Seated s(options());
@@ -437,20 +440,69 @@ TEST(BotGateway, AZombieIsResumed) {
   s.goes_on();
 }
 
-TEST(BotGateway, GarbageIsNotFatal) {
+namespace {
+
+// Counts what discordvoicesrc logs as a warning about messages that make no sense.
+class NonsenseLog {
+ public:
+  NonsenseLog() {
+    gst_debug_set_threshold_for_name("discordvoicesrc", GST_LEVEL_WARNING);
+    gst_debug_add_log_function(on_log, this, nullptr);
+  }
+  ~NonsenseLog() {
+    gst_debug_remove_log_function(on_log);
+    gst_debug_unset_threshold_for_name("discordvoicesrc");
+  }
+  // Sentences to how often they were logged.
+  std::map<std::string, int> seen() {
+    Lock lock(mutex_);
+    return seen_;
+  }
+
+ private:
+  static void on_log(GstDebugCategory*, GstDebugLevel level, const gchar*, const gchar*, gint,
+                     GObject*, GstDebugMessage* message, gpointer data) {
+    auto* self = static_cast<NonsenseLog*>(data);
+    const std::string text = gst_debug_message_get(message);
+    if (level == GST_LEVEL_WARNING && text.find("makes no sense") != std::string::npos) {
+      Lock lock(self->mutex_);
+      ++self->seen_[text];
+    }
+  }
+  Mutex mutex_;
+  std::map<std::string, int> seen_;
+};
+
+std::map<std::string, int> once_each(const char* whom, std::initializer_list<const char*> kinds) {
+  std::map<std::string, int> out;
+  for (const char* kind : kinds) {
+    out["A message of " + std::string(whom) + " makes no sense (" + kind +
+        ") and is left out. More of this kind are only counted (malformed-messages)."] = 1;
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST(BotGateway, GarbageIsNotFatalAndLoggedOnce) {
+  NonsenseLog log;
   Seated s(options());
-  for (const nlohmann::json& message :
-       {nlohmann::json("{"), nlohmann::json("null"), nlohmann::json{{"op", 77}},
-        nlohmann::json::array(), nlohmann::json{{"op", 0}, {"t", "GUILD_CREATE"}}}) {
-    s.command({{"do", "gateway-send"}, {"message", message}});
+  for (int i = 0; i < 3; ++i) {
+    for (const nlohmann::json& message :
+         {nlohmann::json("{"), nlohmann::json("null"), nlohmann::json{{"op", 77}},
+          nlohmann::json::array(), nlohmann::json{{"op", 0}, {"t", "GUILD_CREATE"}}}) {
+      s.command({{"do", "gateway-send"}, {"message", message}});
+    }
   }
   s.drain();
   s.command({{"do", "bot-move"}});
   s.heard_again();
+  EXPECT_EQ(log.seen(), once_each("Discord's gateway", {"not-json", "not-object", "bad-field"}));
 }
 
 // The same on the other gateway: what makes no sense is counted, and the call goes on.
-TEST(BotCall, GarbageOnTheVoiceGatewayIsNotFatal) {
+TEST(BotCall, GarbageOnTheVoiceGatewayIsNotFatalAndLoggedOnce) {
+  NonsenseLog log;
   Seated s(options());
   for (const int op : {5, 6, 9, 11, 12, 13, 14, 15, 18, 20}) {
     for (const nlohmann::json& d :
@@ -462,6 +514,7 @@ TEST(BotCall, GarbageOnTheVoiceGatewayIsNotFatal) {
   s.goes_on();
   EXPECT_GT(count_of(s.p.get("src").get(), "malformed-messages"), 10u);
   EXPECT_EQ(s.call.server.status().main.seated, 1u) << "not even a reconnection";
+  EXPECT_EQ(log.seen(), once_each("the voice gateway", {"bad-field"}));
   s.adds_up();
 }
 
@@ -500,6 +553,23 @@ TEST(BotShared, ARestartResumesInsteadOfIdentifying) {
   }
   EXPECT_EQ(call.server.status().main.identified, 1u);
   EXPECT_EQ(call.server.status().main.resumed, 2u);
+}
+
+// discord-record listed its own bot among the speakers.
+TEST(BotNames, TheBotItselfIsNotAmongThem) {
+  Call call(options());
+  Pipeline p(bot(call) + chain);
+  p.play();
+  std::set<guint64> named;
+  EXPECT_NE(p.told("discord-user-info",
+                   [&](const GstStructure* s) {
+                     guint64 user = 0;
+                     gst_structure_get_uint64(s, "user-id", &user);
+                     named.insert(user);
+                     return named.contains(101) && named.contains(102);
+                   }),
+            nullptr);
+  EXPECT_EQ(named, (std::set<guint64>{101, 102}));
 }
 
 TEST(BotNames, ReachPadsTagsAndTheBus) {

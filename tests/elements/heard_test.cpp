@@ -2,10 +2,13 @@
 #include "call_rig.hpp"
 #include "record/journal_summary.hpp"
 
+#include <gtest/gtest-spi.h>
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
+#include <tuple>
 
 using namespace discord;
 using namespace discord::test;
@@ -18,11 +21,12 @@ const std::vector<std::string> chains = {"discorddecrypt name=d ! discordreorder
                                          "discordworkerdec name=d isolation=process max-workers=1"};
 
 class Chain : public testing::TestWithParam<std::string> {};
-std::string name_of_chain(const testing::TestParamInfo<std::string>& info) {
+std::string chain_name(const std::string& chain) {
   static constexpr const char* names[] = {"Decrypt", "InThisProcess", "Workers"};
-  return names[info.index];
+  return names[std::find(chains.begin(), chains.end(), chain) - chains.begin()];
 }
-INSTANTIATE_TEST_SUITE_P(Each, Chain, testing::ValuesIn(chains), name_of_chain);
+INSTANTIATE_TEST_SUITE_P(Each, Chain, testing::ValuesIn(chains),
+                         [](const auto& one) { return chain_name(one.param); });
 
 // Ada, a bot, and somebody who wants not to be recorded.
 loopback::Options three_of_them() {
@@ -126,6 +130,101 @@ TEST_P(Chain, PeopleWithoutNamesAreHeard) {
   EXPECT_EQ(journal.speakers.size(), 3u);
 }
 
+namespace {
+
+// Three in a call, of whom the second says nothing before `told`, which runs once it is connected.
+std::map<std::string, std::string> recorded_around(const std::string& source,
+                                                   const std::string& chain, Call& call,
+                                                   const std::function<void(Pipeline&)>& before,
+                                                   const std::function<void(Pipeline&)>& told) {
+  const TempDir dir;
+  Pipeline p(
+      source + chain +
+      " ! discordrecordsink name=rec flat=true format=ogg journal=true location=" + dir.path());
+  before(p);
+  p.play();
+  EXPECT_NE(p.told("discord-session",
+                   [](const GstStructure* s) {
+                     return g_strcmp0(gst_structure_get_string(s, "state"), "connected") == 0;
+                   }),
+            nullptr);
+  told(p);
+  call.all_sent();
+  while (count_of(p.get("d").get(), "received") < call.server.status().delivered) {
+    g_usleep(2000);
+  }
+  gst_element_send_event(p.element(), gst_event_new_eos());
+  EXPECT_TRUE(p.eos());
+  p.stop();
+  std::map<std::string, std::string> out;
+  for (const auto& entry : std::filesystem::directory_iterator(dir.path())) {
+    out[entry.path().filename().string()] = content_of(entry.path());
+  }
+  return out;
+}
+
+// Nobody else's bytes in a journal are this number by chance.
+constexpr std::uint64_t jukebox = 0x1122334455667788;
+
+loopback::Options with_a_late_bot() {
+  loopback::Options o = three_of_them();
+  auto& bot = o.calls.front().talkers[1].speaker;
+  bot.user_id = jukebox;
+  bot.spurts.front().pcm = tone(0.3, 500);
+  bot.spurts.front().start = 600ms;
+  o.calls.front().talkers[0].speaker.spurts.front().pcm = tone(1.5, 300);
+  return o;
+}
+
+void expect_no_trace_of_the_bot(const std::map<std::string, std::string>& files) {
+  EXPECT_TRUE(anywhere(files, "Ada"));
+  EXPECT_FALSE(anywhere(files, "Jukebox"));
+  EXPECT_FALSE(anywhere(files, std::to_string(jukebox)));
+  EXPECT_EQ(journal_in(files).names.size(), 2u);
+}
+
+}  // namespace
+
+// An application names people as it learns of them, and what they are may come later.
+TEST_P(Chain, WhoTurnsOutToBeABotLeavesNoTrace) {
+  Call call(with_a_late_bot());
+  const auto set_user = [](Pipeline& p, std::uint64_t user, const char* name, bool is_bot) {
+    g_signal_emit_by_name(p.get("src").get(), "set-user", guint64{user}, name, gboolean{is_bot});
+  };
+  expect_no_trace_of_the_bot(recorded_around(
+      call.source() + " ! ", GetParam(), call,
+      [&](Pipeline& p) {
+        set_user(p, 101, "Ada", false);
+        set_user(p, jukebox, "Jukebox", false);
+        set_user(p, 103, "Mallory", false);
+      },
+      [&](Pipeline& p) { set_user(p, jukebox, "Jukebox", true); }));
+}
+
+// Discord tells who has come before it tells who that is.
+TEST_P(Chain, WhoIsSaidToBeABotAfterComingLeavesNoTrace) {
+  loopback::Options o = with_a_late_bot();
+  o.main.nameless = true;
+  // Who is not named waits for two seconds, and then is heard.
+  o.calls.front().talkers[0].speaker.spurts.front().pcm = tone(2.4, 300);
+  o.calls.front().talkers[1].speaker.spurts.front().start = 1600ms;
+  Call call(std::move(o));
+  const auto rename = [&](std::uint64_t user, const char* name) {
+    EXPECT_TRUE(call.server.command(
+        {{"do", "bot-rename"}, {"user_id", std::to_string(user)}, {"nick", name}})["ok"]);
+  };
+  const auto files = recorded_around(
+      bot(call), GetParam(), call, [](Pipeline&) {},
+      [&](Pipeline& p) {
+        EXPECT_TRUE(Counter(p.pad("rec", "sink").get()).wait_for(5));
+        rename(101, "Ada");
+        rename(jukebox, "Jukebox");
+        rename(103, "Mallory");
+      });
+  expect_no_trace_of_the_bot(files);
+  EXPECT_FALSE(anywhere(files, "\x11\x22\x33\x44\x55\x66\x77\x88")) << "the journal";
+}
+
 // --- never silently deaf ---
 
 namespace {
@@ -159,30 +258,28 @@ loopback::Options of_one(double seconds) {
   return o;
 }
 
-}  // namespace
-
-TEST_P(Chain, HeardAndThenNobodySpeaks) {
-  Watched w(GetParam(), of_one(3));
+void nobody_speaks(const std::string& chain) {
+  Watched w(chain, of_one(3));
   EXPECT_NE(w.finds("hearing"), "");
   EXPECT_NE(w.finds("nobody-speaks").find("none of them speaks"), std::string::npos);
 }
 
 // What is not authentic is not heard, whichever chain looks at it; and it is told when it is over.
-TEST_P(Chain, PacketsThatDoNotOpenAreToldAndThatTheyDoAgain) {
+void not_opened_and_opened_again(const std::string& chain) {
   loopback::Options o = of_one(3);
   o.calls.front().talkers[0].speaker.repeat = 16s;
   o.noise.forged = 50;
-  Watched w(GetParam(), std::move(o));
+  Watched w(chain, std::move(o));
   EXPECT_NE(w.finds("hearing"), "");
   EXPECT_NE(w.finds("not-opened").find("none can be opened"), std::string::npos);
   EXPECT_NE(w.finds("hearing"), "");
 }
 
-TEST_P(Chain, SpeechWithoutUdpIsToldAndThatItComesAgain) {
+void no_udp_and_udp_again(const std::string& chain) {
   loopback::Options o = of_one(0.2);
   // Who comes back begins with the next spurt.
   o.calls.front().talkers[0].speaker.repeat = 250ms;
-  Watched w(GetParam(), std::move(o));
+  Watched w(chain, std::move(o));
   EXPECT_NE(w.finds("hearing"), "");
   w.command({{"do", "network"}, {"loss", 100}});
   // Nobody says anything, as far as is known, until somebody is announced.
@@ -194,11 +291,74 @@ TEST_P(Chain, SpeechWithoutUdpIsToldAndThatItComesAgain) {
   EXPECT_NE(w.finds("hearing"), "");
 }
 
-TEST_P(Chain, BeingDeafenedIsToldAndItsEnd) {
-  Watched w(GetParam(), of_one(60));
+void deafened_and_its_end(const std::string& chain) {
+  Watched w(chain, of_one(60));
   EXPECT_NE(w.finds("hearing"), "");
   w.command({{"do", "bot-deafen"}});
   EXPECT_NE(w.finds("server-deafened").find("moderator"), std::string::npos);
   w.command({{"do", "bot-deafen"}, {"on", false}});
   EXPECT_NE(w.finds("hearing"), "");
+}
+
+struct Watching {
+  const char* name;
+  void (*watch)(const std::string& chain);
+};
+constexpr Watching watchings[] = {
+    {"HeardAndThenNobodySpeaks", nobody_speaks},
+    {"PacketsThatDoNotOpenAreToldAndThatTheyDoAgain", not_opened_and_opened_again},
+    {"SpeechWithoutUdpIsToldAndThatItComesAgain", no_udp_and_udp_again},
+    {"BeingDeafenedIsToldAndItsEnd", deafened_and_its_end},
+};
+std::string name_of(const std::tuple<Watching, std::string>& one) {
+  return std::get<0>(one).name + chain_name(std::get<1>(one));
+}
+void PrintTo(const Watching& watching, std::ostream* out) {
+  *out << watching.name;
+}
+
+}  // namespace
+
+// The watchdog is patient, so all of these wait at the same time.
+class NeverDeaf : public testing::TestWithParam<std::tuple<Watching, std::string>> {
+ protected:
+  using Failures = testing::TestPartResultArray;
+  static void SetUpTestSuite() {
+    const testing::TestSuite& suite = *testing::UnitTest::GetInstance()->current_test_suite();
+    for (int i = 0; i < suite.total_test_count(); ++i) {
+      const std::string test = suite.GetTestInfo(i)->name();
+      for (const Watching& watching : watchings) {
+        for (const std::string& chain : chains) {
+          const std::string name = name_of({watching, chain});
+          if (suite.GetTestInfo(i)->should_run() && test.ends_with("/" + name)) {
+            running()[name] = std::async(std::launch::async, [watching, chain] {
+              auto failures = std::make_unique<Failures>();
+              const testing::ScopedFakeTestPartResultReporter reporter(
+                  testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD,
+                  failures.get());
+              watching.watch(chain);
+              return failures;
+            });
+          }
+        }
+      }
+    }
+  }
+  static void TearDownTestSuite() { running().clear(); }
+  static std::map<std::string, std::future<std::unique_ptr<Failures>>>& running() {
+    static std::map<std::string, std::future<std::unique_ptr<Failures>>> all;
+    return all;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Each, NeverDeaf,
+                         testing::Combine(testing::ValuesIn(watchings), testing::ValuesIn(chains)),
+                         [](const auto& one) { return name_of(one.param); });
+
+TEST_P(NeverDeaf, ItIsSaid) {
+  const auto failures = running().at(name_of(GetParam())).get();
+  for (int i = 0; i < failures->size(); ++i) {
+    const testing::TestPartResult& one = failures->GetTestPartResult(i);
+    ADD_FAILURE_AT(one.file_name() != nullptr ? one.file_name() : "", one.line_number())
+        << one.message();
+  }
 }
