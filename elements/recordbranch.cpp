@@ -89,6 +89,9 @@ GstElement* RecordBranch::make_fill() {
 void RecordBranch::detach() {
   ObjectPtr<GstPad> ghost(gst_element_get_static_pad(bin_.get(), "sink"));
   gst_pad_unlink(demux_pad_.get(), ghost.get());
+  if (passes_only()) {
+    counts_.dropped += feed_of(fill_.get())->discarded();
+  }
   if (context_.mix) {
     context_.mix->close(mix_id_);
   }
@@ -148,7 +151,7 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder,
       chain.add(make_fill());
     }
     chain.add(make_track_mux());
-    chain.add(make_track_sink(writer(), failed));
+    chain.add(make_track_sink(writer(), passes_only() ? stopping(failed) : failed));
     chain.branch_off(split);
   }
   if (!passes || context_.mix) {
@@ -176,6 +179,14 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder,
     hold_id_ = 0;
   }
   return std::nullopt;
+}
+
+// A turn may have half a minute to write behind a file; none of it is in the file any more.
+std::function<void()> RecordBranch::stopping(std::function<void()> failed) {
+  return [feed = feed_of(fill_.get()), failed = std::move(failed)] {
+    feed->stop();
+    failed();
+  };
 }
 
 GstPadProbeReturn RecordBranch::on_samples(GstPad*, GstPadProbeInfo* info, gpointer data) {

@@ -49,6 +49,7 @@ class RecordBranch final : public RecordOutput {
 
  private:
   static GstPadProbeReturn on_input(GstPad* pad, GstPadProbeInfo* info, gpointer self);
+  std::function<void()> stopping(std::function<void()> failed);
   static GstPadProbeReturn on_samples(GstPad* pad, GstPadProbeInfo* info, gpointer self);
   static GstPadProbeReturn hold(GstPad*, GstPadProbeInfo*, gpointer) { return GST_PAD_PROBE_OK; }
   GstPadProbeReturn filter(GstPadProbeInfo* info);

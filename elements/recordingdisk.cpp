@@ -88,28 +88,26 @@ void Recording::interrupt(const OutputPtr& output, const std::string& reason) {
   close(output);
 }
 
-// From when the pad has no branch that takes anything until it has another one: what comes is in no
-// file.
+// While the pad has no branch that takes anything: what comes is in no file. Once for each pad, for
+// the next time as well.
 void Recording::count_unwritten(GstPad* pad, const SpeakerLogPtr& log) {
-  struct Counting {
-    SpeakerLogPtr log;
-    bool alone = false;
-  };
+  static const GQuark counted = g_quark_from_static_string("discord-unwritten");
+  if (g_object_get_qdata(G_OBJECT(pad), counted) != nullptr) {
+    return;
+  }
+  g_object_set_qdata(G_OBJECT(pad), counted, pad);
   gst_pad_add_probe(
       pad, static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST),
       [](GstPad* of, GstPadProbeInfo* info, gpointer data) {
-        auto& self = *static_cast<Counting*>(data);
         const ObjectPtr<GstPad> branch(gst_pad_get_peer(of));
-        if (branch && gst_pad_is_active(branch.get())) {
-          return self.alone ? GST_PAD_PROBE_REMOVE : GST_PAD_PROBE_OK;
+        if (!branch || !gst_pad_is_active(branch.get())) {
+          const bool list = (info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST) != 0;
+          static_cast<SpeakerLogPtr*>(data)->get()->unwritten(
+              list ? gst_buffer_list_length(GST_PAD_PROBE_INFO_BUFFER_LIST(info)) : 1);
         }
-        self.alone = true;
-        const bool list = (info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST) != 0;
-        self.log->unwritten(list ? gst_buffer_list_length(GST_PAD_PROBE_INFO_BUFFER_LIST(info))
-                                 : 1);
         return GST_PAD_PROBE_OK;
       },
-      new Counting{log}, [](gpointer data) { delete static_cast<Counting*>(data); });
+      new SpeakerLogPtr(log), [](gpointer data) { delete static_cast<SpeakerLogPtr*>(data); });
 }
 
 void Recording::resume() {

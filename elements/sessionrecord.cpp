@@ -82,7 +82,7 @@ std::string verdict_of(const SpeakerLog::View& v) {
   }
   if (c.dropped != 0) {
     out += ", " + percent(100.0 * static_cast<double>(c.dropped) / all) +
-           " dropped because the disk was slow";
+           " not written";
   }
   if (!v.losses.empty()) {
     out += ", first at " + clock_of(v.losses.front().first);

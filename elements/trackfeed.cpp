@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elements/trackfeed.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace discord {
@@ -70,22 +71,29 @@ void TrackFeed::release() {
 }
 
 void TrackFeed::close() {
+  std::vector<Item> rest;
   {
     Lock lock(mutex_);
     closed_ = true;
+    rest.swap(items_);
     taken_.notify_all();
   }
   turns_->forget(*this);
-  std::vector<Item> rest;
-  Lock lock(mutex_);
-  rest.swap(items_);
-  lock.unlock();
+  if (stopped_) {
+    discarded_ +=
+        static_cast<guint64>(std::count_if(rest.begin(), rest.end(), [](const Item& item) {
+          return std::holds_alternative<BufferPtr>(item);
+        }));
+  }
 }
 
 void TrackFeed::run() {
   GstFlowReturn flow = GST_FLOW_OK;
   {
     Lock lock(mutex_);
+    if (closed_) {
+      return;
+    }
     asked_ = urgent_ = false;
     gathered_ = 0;
     taking_.swap(items_);
@@ -99,7 +107,9 @@ void TrackFeed::run() {
       continue;
     }
     taken++;
-    if (flow == GST_FLOW_OK) {
+    if (stopped_) {
+      discarded_++;
+    } else if (flow == GST_FLOW_OK) {
       flow = taker_.take(std::move(std::get<BufferPtr>(item)));
     }
   }

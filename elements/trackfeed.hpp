@@ -45,6 +45,10 @@ class TrackFeed final : private BranchTurns::Branch {
   void release() EXCLUDES(mutex_);
   void close() EXCLUDES(mutex_);
   guint waiting() const { return waiting_; }
+  // From any thread, a turn included: what waits and what comes is thrown away from here on, for
+  // the file cannot be written. discarded() counts it.
+  void stop() { stopped_ = true; }
+  guint64 discarded() const { return discarded_; }
 
  private:
   using Item = std::variant<BufferPtr, EventPtr>;
@@ -68,6 +72,8 @@ class TrackFeed final : private BranchTurns::Branch {
   GstFlowReturn flow_ GUARDED_BY(mutex_) = GST_FLOW_OK;
 
   std::atomic<guint> waiting_ = 0;
+  std::atomic<bool> stopped_ = false;
+  std::atomic<guint64> discarded_ = 0;
   std::vector<Item> taking_;  // of the thread that writes
 };
 

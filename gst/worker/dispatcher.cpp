@@ -292,6 +292,8 @@ void WorkerSet::deliver_events() {
     std::vector<WorkerEvent> events;
     std::string failure;
     PoolObserver* observer = nullptr;
+    Deadline next;
+    Deadline unsettled;
     {
       Lock lock(mutex);
       PoolSession* session = places_[place].session.get();
@@ -301,11 +303,15 @@ void WorkerSet::deliver_events() {
       events.swap(session->events);
       failure.swap(session->failure);
       observer = &session->observer;
+      next = session->deadline();
+      unsettled = session->unsettled();
       calling_ = place;
     }
     for (const WorkerEvent& event : events) {
       observer->event(event);
     }
+    // A packet that is skipped ends no batch, and may have been the last that was waited for.
+    observer->deadline(next, unsettled);
     if (!failure.empty()) {
       observer->failed(failure);
     }

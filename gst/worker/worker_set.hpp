@@ -47,6 +47,9 @@ struct PoolSession {
   }
   // What arrived before has been worked off, and nothing of it is held.
   Deadline unsettled() const {
+    if (lanes.size() < 2) {
+      return std::nullopt;  // one worker brings everything in order
+    }
     Deadline first = deadline();
     for (const auto& each : lanes) {
       first = earlier(first, each->oldest_queued());

@@ -49,7 +49,7 @@ constexpr char description[] =
     "  3  the files are complete, but packets were lost or could not be opened or\n"
     "     written; the table and the \"end\" event say how many and whose";
 
-constexpr gint bitrate_of_the_format = -1;
+constexpr gint bitrate_of_the_format = G_MININT;
 
 std::string take(gchar* text) {
   std::string out(text != nullptr ? text : "");

@@ -99,7 +99,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
   gchar* folder = nullptr;
   gchar* erase = nullptr;
   gchar** users = nullptr;
-  gint bitrate = -1;  // what the format does by itself
+  gint bitrate = G_MININT;  // what the format does by itself
   gboolean list = FALSE;
   gboolean json = FALSE;
   gboolean quiet = FALSE;
@@ -144,7 +144,7 @@ std::optional<Arguments> parse(int argc, char** argv) {
     g_printerr("The layout must be tracks, mix or both, not \"%s\".\n", layout);
     ok = false;
   }
-  if (ok && (bitrate != -1 && (bitrate < 32 || bitrate > 320))) {
+  if (ok && (bitrate != G_MININT && (bitrate < 32 || bitrate > 320))) {
     g_printerr("A bitrate of %d kbit/s is not possible; 32 to 320 are.\n", bitrate);
     ok = false;
   }

@@ -44,11 +44,15 @@ class Taken final : public TrackFeed::Taker {
   void begin_turn() override { what += '|'; }
   GstFlowReturn take(BufferPtr) override {
     what += 'b';
+    if (stops != nullptr) {
+      stops->stop();
+    }
     return answer;
   }
   void take(EventPtr) override { what += 'e'; }
   std::string what;
   GstFlowReturn answer = GST_FLOW_OK;
+  TrackFeed* stops = nullptr;  // at the next buffer: the disk is full
 };
 
 class Feed : public testing::Test {
@@ -112,6 +116,24 @@ TEST_F(Feed, ABranchThatTakesNoMoreSaysSo) {
   EXPECT_EQ(taken_.what, "|b");
   EXPECT_EQ(feed.push(buffer()), GST_FLOW_ERROR);
   EXPECT_EQ(feed.waiting(), 0u);
+}
+
+// Half a minute may wait behind a file: it went on into a file that was not written any more.
+TEST_F(Feed, WhatIsStoppedInTheMiddleOfATurnIsCounted) {
+  TrackFeed feed(turns_, 0, taken_);
+  feed.release();
+  for (int i = 0; i < 5; i++) {
+    feed.push(buffer());
+  }
+  taken_.stops = &feed;
+  turns_->give();
+  EXPECT_EQ(taken_.what, "|b");
+  EXPECT_EQ(feed.discarded(), 4u);
+  feed.push(buffer());
+  feed.push(buffer());
+  feed.close();
+  EXPECT_EQ(feed.discarded(), 6u);
+  EXPECT_EQ(taken_.what, "|b");
 }
 
 TEST_F(Feed, BehindAFileWhoeverPushesWaitsForRoom) {

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 namespace discord::rig {
 
@@ -34,7 +35,11 @@ class Watcher : public PoolObserver {
     said_[ssrc] += (on ? "+" : "-") + std::to_string(to_ns(when) / 1000000);
   }
   void rtcp(ByteSpan, Time) override {}
-  void deadline(Deadline, Deadline) override {}
+  void deadline(Deadline, Deadline) override {
+    Lock lock(mutex_);
+    ++settled_;
+    changed_.notify_all();
+  }
   void event(const WorkerEvent& event) override {
     Lock lock(mutex_);
     events_.push_back(event);
@@ -80,6 +85,23 @@ class Watcher : public PoolObserver {
     return changed_.wait_for(lock.native(), 20s,
                              [&] { return count_locked(what) >= n || !failure_.empty(); });
   }
+  // Asks again whenever something has been settled, as an element does that holds its source back.
+  bool wait_until(const std::function<bool()>& ready) {
+    for (;;) {
+      std::uint64_t seen = 0;
+      {
+        Lock lock(mutex_);
+        seen = settled_;
+      }
+      if (ready()) {
+        return true;
+      }
+      Lock lock(mutex_);
+      if (!changed_.wait_for(lock.native(), 20s, [&] { return settled_ != seen; })) {
+        return false;
+      }
+    }
+  }
   bool wait_for_failure() {
     Lock lock(mutex_);
     return changed_.wait_for(lock.native(), 20s, [&] { return !failure_.empty(); });
@@ -107,6 +129,7 @@ class Watcher : public PoolObserver {
   std::vector<WorkerEvent> events_;
   std::vector<std::uint64_t> undecryptable_;
   std::string failure_;
+  std::uint64_t settled_ = 0;
 };
 
 inline PoolConfig config(unsigned workers = 1) {

@@ -465,6 +465,20 @@ TEST_F(Hostile, SpeakerWhosePacketsKeepKillingIsMuted) {
   EXPECT_EQ(pool.ledger().played, 1u);
 }
 
+// It ends no batch: whoever waited for it, to change something behind a file, waited for ever.
+TEST_F(Hostile, WhoeverWaitsForASkippedPacketIsTold) {
+  Sealer sealer;
+  Watcher watcher;
+  Pool pool(hostile(Misbehaviour::dies_of_poison), watcher);
+  announce(pool, 2);
+  pool.set_key(1, mode, key(), Time{});
+  Bytes packet = Voice(1).packet();
+  std::copy_n("POISON", 6, packet.end() - 6);
+  pool.push(sealer.seal(1000, 0, 0, packet, Time{}).bytes, Time{});
+  EXPECT_TRUE(watcher.wait_until([&] { return pool.queued() == 0; }));
+  EXPECT_EQ(pool.ledger().skipped, 1u);
+}
+
 // A packet that is harmless after others and deadly as the first: only a successor, which hears the
 // last packets again, dies of it, before it has anything to do.
 TEST_F(Hostile, PacketThatKillsOnlyWhenItIsHeardAgainDoesNotEndTheCall) {
