@@ -325,7 +325,9 @@ class Examination {
     const bool audible = std::any_of(spurt.concealed.begin(), spurt.concealed.end(),
                                      [](std::int16_t sample) { return sample != 0; });
     const Match match =
-        audible ? find(spurt.concealed, track.samples, from - search, to) : Match{spurt.begin, 1};
+        audible ? find(spurt.concealed, track.samples, from - search, to)
+                : Match{spurt.begin + zero_shift_, 1};
+    zero_shift_ = match.at - spurt.begin;
     found.lag = match.at - expected;
     found.correlation = match.correlation;
     found.loss_free = correlation_at(spurt.loss_free, track.samples, match.at);
@@ -371,6 +373,9 @@ class Examination {
   PassedPackets passed_;
   Verdict verdict_;
   std::optional<std::int64_t> delay_;
+  // Between the zero of the timeline and that of the files: the same for all, and known once
+  // something was heard.
+  std::int64_t zero_shift_ = 0;
 };
 
 }  // namespace
