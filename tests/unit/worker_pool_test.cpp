@@ -127,7 +127,7 @@ TEST(WorkerPool, KilledWorkersLoseNoPacket) {
       if (i % 150 == 149) {
         watcher.wait_for_frames(i / 2);  // somewhere in the middle of it
         const auto pids = pool.pids();
-        if (!pids.empty()) {
+        if (pids.size() == 2) {  // else the first may be the one that is being replaced
           kills += kill(pids[0], SIGKILL) == 0;  // the first worker only
         }
       }
