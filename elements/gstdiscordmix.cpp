@@ -360,6 +360,7 @@ static void gst_discord_mix_init(GstDiscordMix* self) {
   gst_segment_init(&p.segment, GST_FORMAT_UNDEFINED);
   p.demux = GST_ELEMENT(g_object_new(GST_TYPE_DISCORD_SSRC_DEMUX, "name", "demux", nullptr));
   gst_discord_ssrc_demux_set_embedded(GST_DISCORD_SSRC_DEMUX(p.demux), TRUE);
+  gst_discord_ssrc_demux_set_unselected(GST_DISCORD_SSRC_DEMUX(p.demux), TRUE);
   // It loses its pads when it is disposed of, which a message on some bus may put off.
   for (const auto& [signal, handler] : {std::pair("pad-added", G_CALLBACK(on_pad_added)),
                                         std::pair("pad-removed", G_CALLBACK(on_pad_removed))}) {

@@ -392,6 +392,7 @@ static void gst_discord_record_sink_class_init(GstDiscordRecordSinkClass* klass)
 static void gst_discord_record_sink_init(GstDiscordRecordSink* self) {
   auto* demux = GST_ELEMENT(g_object_new(GST_TYPE_DISCORD_SSRC_DEMUX, "name", "demux", nullptr));
   gst_discord_ssrc_demux_set_embedded(GST_DISCORD_SSRC_DEMUX(demux), TRUE);
+  gst_discord_ssrc_demux_set_unselected(GST_DISCORD_SSRC_DEMUX(demux), TRUE);
   g_signal_connect(demux, "pad-added", G_CALLBACK(on_pad_added), self);
 
   // The one sink that is always there: without it EOS would have nowhere to arrive when nobody

@@ -421,3 +421,7 @@ static void gst_discord_ssrc_demux_init(GstDiscordSsrcDemux* self) {
 void gst_discord_ssrc_demux_set_embedded(GstDiscordSsrcDemux* self, gboolean embedded) {
   self->priv->pads.set_embedded(embedded != FALSE);
 }
+
+void gst_discord_ssrc_demux_set_unselected(GstDiscordSsrcDemux* self, gboolean unselected) {
+  self->priv->pads.set_unselected(unselected != FALSE);
+}

@@ -132,9 +132,9 @@ CapsPtr SpeakerPads::out_caps() const {
 }
 
 // To the application, and along each stream to whoever selects streams downstream. Inside a
-// recorder nobody does, and with each speaker it would be told to all of them.
+// recorder or a mix nobody does, and with each speaker it would be told to all of them.
 void SpeakerPads::tell_collection() {
-  if (embedded_) {
+  if (unselected_) {
     return;
   }
   GstStreamCollection* collection =

@@ -56,6 +56,8 @@ class SpeakerPads {
   // Speakers that lead nowhere or fail never end the stream, and an end without any is no error.
   void set_embedded(bool embedded) { embedded_ = embedded; }
   bool embedded() const { return embedded_; }
+  // Nobody selects among the streams: no collection of them is told.
+  void set_unselected(bool unselected) { unselected_ = unselected; }
 
   // Before the first data and after the last: reset() forgets times and counters, clear() takes
   // every pad away.
@@ -133,6 +135,7 @@ class SpeakerPads {
   std::map<std::uint64_t, std::string> names_;
   std::map<std::uint32_t, std::uint64_t> speaking_;  // SSRC and user of each talk spurt
   std::atomic<bool> embedded_ = false;
+  std::atomic<bool> unselected_ = false;
 
   mutable Mutex mutex_;
   Settings settings_ GUARDED_BY(mutex_);
