@@ -104,7 +104,21 @@ class SessionView {
     context_.reset(gst_context_ref(context));
   }
   CallState& state() { return call_state(session_.get()); }
-  GstContext* context() { return context_.get(); }
+  // Whoever asks upstream of the harness for the session gets this one; it must outlive the
+  // harness.
+  void answer(GstHarness* h) {
+    gst_pad_add_probe(
+        h->srcpad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM,
+        [](GstPad*, GstPadProbeInfo* info, gpointer context) {
+          GstQuery* query = GST_PAD_PROBE_INFO_QUERY(info);
+          if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT) {
+            return GST_PAD_PROBE_OK;
+          }
+          gst_query_set_context(query, static_cast<GstContext*>(context));
+          return GST_PAD_PROBE_HANDLED;
+        },
+        context_.get(), nullptr);
+  }
 
  private:
   GObjectPtr<GstDiscordSession> session_;

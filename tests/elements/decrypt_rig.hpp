@@ -33,17 +33,7 @@ class InACall : public testing::Test {
     session_ = std::make_unique<SessionView>(source_.get());
     h_.reset(gst_harness_new("discorddecrypt"));
     gst_harness_use_testclock(h_.get());
-    gst_pad_add_probe(
-        h_->srcpad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM,
-        [](GstPad*, GstPadProbeInfo* info, gpointer context) {
-          GstQuery* query = GST_PAD_PROBE_INFO_QUERY(info);
-          if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT) {
-            return GST_PAD_PROBE_OK;
-          }
-          gst_query_set_context(query, static_cast<GstContext*>(context));
-          return GST_PAD_PROBE_HANDLED;
-        },
-        session_->context(), nullptr);
+    session_->answer(h_.get());
     bus_.reset(gst_bus_new());
     gst_element_set_bus(h_->element, bus_.get());
     // As after Identify: a connection, and no key yet.

@@ -62,9 +62,7 @@ std::map<std::string, std::string> recorded(const std::string& chain, const std:
   p.play();
   call.all_sent();
   // Until the last packet has been counted, whatever became of it.
-  while (count_of(p.get("d").get(), "received") < call.server.status().delivered) {
-    g_usleep(2000);
-  }
+  EXPECT_TRUE(counts_up_to(p.get("d").get(), "received", call.server.status().delivered));
   gst_element_send_event(p.element(), gst_event_new_eos());
   EXPECT_TRUE(p.eos());
   expect_adds_up(p.get("d").get());
@@ -150,9 +148,7 @@ std::map<std::string, std::string> recorded_around(const std::string& source,
             nullptr);
   told(p);
   call.all_sent();
-  while (count_of(p.get("d").get(), "received") < call.server.status().delivered) {
-    g_usleep(2000);
-  }
+  EXPECT_TRUE(counts_up_to(p.get("d").get(), "received", call.server.status().delivered));
   gst_element_send_event(p.element(), gst_event_new_eos());
   EXPECT_TRUE(p.eos());
   p.stop();

@@ -112,6 +112,18 @@ inline guint64 count_in(const GstStructure* stats, const char* name) {
 inline guint64 count_of(gpointer element, const char* name) {
   return count_in(stats_of(element).get(), name);
 }
+// Whether a figure of `stats` gets that far. Nothing tells of it, so it is asked for again and
+// again; half a minute at most.
+inline bool counts_up_to(gpointer element, const char* name, guint64 number) {
+  const gint64 until = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+  while (count_of(element, name) < number) {
+    if (g_get_monotonic_time() > until) {
+      return false;
+    }
+    g_usleep(2000);
+  }
+  return true;
+}
 
 // Whether received = the sum of all causes, as docs promise.
 inline void expect_adds_up(gpointer element) {

@@ -55,17 +55,7 @@ Output run(const std::string& line, const std::vector<OnWire>& datagrams,
   {
     const test::HarnessPtr h(gst_harness_new_parse(line.c_str()));
     gst_harness_set_live(h.get(), FALSE);
-    gst_pad_add_probe(
-        h->srcpad, GST_PAD_PROBE_TYPE_QUERY_UPSTREAM,
-        [](GstPad*, GstPadProbeInfo* info, gpointer context) {
-          GstQuery* query = GST_PAD_PROBE_INFO_QUERY(info);
-          if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT) {
-            return GST_PAD_PROBE_OK;
-          }
-          gst_query_set_context(query, static_cast<GstContext*>(context));
-          return GST_PAD_PROBE_HANDLED;
-        },
-        session.context(), nullptr);
+    session.answer(h.get());
     gst_harness_set_src_caps_str(h.get(), "application/x-discord-rtp");
     for (std::size_t i = 0; i < datagrams.size(); ++i) {
       for (const Step& step : steps) {
