@@ -28,7 +28,11 @@ namespace {
 // The muxer writes in order of time, so a quiet track must be told that it is quiet. Packets that
 // waited for a key come late in the journal, but never by more than hold time and latency together.
 constexpr std::int64_t reach = std::int64_t{48000} * 10;
-constexpr guint64 max_waiting = 4 << 20;  // bytes a track; `reach` of the best Opus is 0.6 MB
+// Bytes a track: what `reach` holds at most, frames of 2.5 ms with 1275 bytes each (RFC 6716
+// section 3.2.1), twice over. A full track would wait for one that gets its silence only later.
+constexpr guint64 max_waiting = 16 << 20;
+constexpr guint batch = 64;               // packets handed to a track's thread at once
+constexpr guint write_at_once = 1 << 20;  // bytes; the muxer makes two pieces of each packet
 constexpr auto patience = GST_SECOND;
 
 GstClockTime time_of(std::int64_t samples) {
@@ -96,6 +100,7 @@ class Cook {
     ObjectPtr<GstElement> source;
     record::OpusTrack stream;
     std::int64_t pushed = 0;  // samples
+    BufferListPtr waiting;
   };
 
   std::optional<std::string> build(int fd);
@@ -103,6 +108,7 @@ class Cook {
   void set_tags();
   void set_chapters();
   void push(Track& track);
+  void hand_over(Track& track);
   void feed(const std::function<void(double)>& progress);
   std::optional<std::string> wait() const;
 
@@ -137,7 +143,8 @@ void Cook::add_track(const record::JournalSpeakerKey& key, const record::Journal
   gst_pad_link(src.get(), sink.get());
   // In front of the first packet, when stream-start and caps have passed.
   gst_pad_add_probe(
-      src.get(), GST_PAD_PROBE_TYPE_BUFFER,
+      src.get(),
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST),
       [](GstPad* pad, GstPadProbeInfo*, gpointer list) {
         gst_pad_push_event(pad,
                            gst_event_new_tag(gst_tag_list_ref(static_cast<GstTagList*>(list))));
@@ -193,7 +200,7 @@ void Cook::set_chapters() {
 std::optional<std::string> Cook::build(int fd) {
   pipeline_.reset(GST_ELEMENT(gst_object_ref_sink(gst_pipeline_new("cook"))));
   GstElement* mux = gst_element_factory_make("matroskamux", nullptr);
-  GstElement* sink = gst_element_factory_make("fdsink", nullptr);
+  GstElement* sink = gst_element_factory_make("filesink", nullptr);
   if (mux == nullptr || sink == nullptr) {
     for (GstElement* e : {mux, sink}) {
       if (e != nullptr) {
@@ -204,7 +211,9 @@ std::optional<std::string> Cook::build(int fd) {
   }
   mux_ = ref_object(mux);
   g_object_set(mux, "writing-app", PACKAGE_NAME " " PACKAGE_VERSION, nullptr);
-  g_object_set(sink, "fd", fd, "sync", FALSE, "async", FALSE, nullptr);
+  // The file that is open, whatever its name leads to by now.
+  g_object_set(sink, "location", ("/proc/self/fd/" + std::to_string(fd)).c_str(), "buffer-mode", 0,
+               "buffer-size", write_at_once, "sync", FALSE, "async", FALSE, nullptr);
   gst_bin_add_many(GST_BIN(pipeline_.get()), mux, sink, nullptr);
   gst_element_link(mux, sink);
   set_tags();
@@ -237,10 +246,23 @@ void Cook::push(Track& track) {
       gst_buffer_add_audio_clipping_meta(buffer, GST_FORMAT_DEFAULT, 0,
                                          static_cast<guint64>(behind));
     }
-    failed_ =
-        gst_app_src_push_buffer(GST_APP_SRC(track.source.get()), buffer) != GST_FLOW_OK || failed_;
+    if (!track.waiting) {
+      track.waiting.reset(gst_buffer_list_new_sized(batch));
+    }
+    gst_buffer_list_add(track.waiting.get(), buffer);
+    if (gst_buffer_list_length(track.waiting.get()) >= batch) {
+      hand_over(track);
+    }
   }
   packets_.clear();
+}
+
+void Cook::hand_over(Track& track) {
+  if (track.waiting) {
+    failed_ = gst_app_src_push_buffer_list(GST_APP_SRC(track.source.get()),
+                                           track.waiting.release()) != GST_FLOW_OK ||
+              failed_;
+  }
 }
 
 void Cook::feed(const std::function<void(double)>& progress) {
@@ -278,6 +300,7 @@ void Cook::feed(const std::function<void(double)>& progress) {
       for (auto& [key, track] : tracks_) {
         track.stream.silence_until(filled, packets_);
         push(track);
+        hand_over(track);
       }
     }
     if (progress && reader.offset() - told >= (1 << 20)) {
@@ -288,6 +311,7 @@ void Cook::feed(const std::function<void(double)>& progress) {
   for (auto& [key, track] : tracks_) {
     track.stream.end(length(), packets_);
     push(track);
+    hand_over(track);
   }
   for (auto& [key, track] : tracks_) {
     gst_app_src_end_of_stream(GST_APP_SRC(track.source.get()));

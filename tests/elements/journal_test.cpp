@@ -566,6 +566,31 @@ TEST(Cook, TracksOfVeryDifferentTimes) {
   EXPECT_LT(fs::file_size(cooked->path), 3u << 20);
 }
 
+// A track that was full waited for the silence of another, which was only made when more had been
+// read: the largest packets there are made the recorder wait for ever.
+TEST(Cook, TheLargestPacketsDoNotWaitForASilentTrack) {
+  TempFolder temp;
+  Bytes file;
+  record::JournalEncoder encoder(1);
+  encoder.append(record::JournalSession{}, file);
+  Bytes opus(1276, 0x55);
+  opus[0] = 28 << 3;  // one frame of 2.5 ms
+  for (const std::uint64_t user : {7, 9}) {
+    const std::int64_t seconds = user == 7 ? 1 : 30;
+    for (std::int64_t sample = 0; sample < 48000 * seconds; sample += 120) {
+      record::JournalPacket p;
+      p.sample = sample;
+      p.user_id = user;
+      p.ssrc = static_cast<std::uint32_t>(user);
+      p.opus = opus;
+      encoder.append(p, file);
+    }
+  }
+  const auto cooked = cook(temp.path, file);
+  ASSERT_TRUE(cooked.ok()) << cooked.error();
+  EXPECT_EQ(cooked->duration, 30 * GST_SECOND);
+}
+
 // Of a sender whose clock was 200 ppm fast no packet was ever left out, so that after an hour all
 // it said lay 34361 samples late, where the Ogg file of the same call had it in its place.
 TEST(Cook, AFastSenderThatNeverPausesKeepsItsPlace) {
