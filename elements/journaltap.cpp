@@ -3,6 +3,7 @@
 
 #include "config.h"
 #include "discord/gstdiscordspeakermeta.h"
+#include "elements/lostevents.hpp"
 #include "elements/quiet.hpp"
 #include "elements/userfilter.hpp"
 #include "media/opus_packet.hpp"
@@ -231,7 +232,7 @@ void JournalTap::buffer(GstBuffer* buffer) {
         packet.sample,
         static_cast<std::uint32_t>(samples_between(
             0, GST_BUFFER_DURATION_IS_VALID(buffer) ? GST_BUFFER_DURATION(buffer) : 0)),
-        packet.user_id, packet.ssrc, 0});
+        packet.user_id, packet.ssrc, 0, 1});
   }
 }
 
@@ -277,9 +278,9 @@ void JournalTap::lost(const GstStructure* structure) {
   gst_structure_get_uint64(structure, "user-id", &user);
   gst_structure_get_uint(structure, "seqnum", &sequence);
   if (const auto sample = position(at); sample && started_) {
-    writer_->append(record::JournalLoss{*sample,
-                                        static_cast<std::uint32_t>(samples_between(0, duration)),
-                                        user, ssrc, static_cast<std::uint16_t>(sequence)});
+    writer_->append(
+        record::JournalLoss{*sample, static_cast<std::uint32_t>(samples_between(0, duration)), user,
+                            ssrc, static_cast<std::uint16_t>(sequence), lost_packets(structure)});
   }
 }
 

@@ -637,6 +637,22 @@ class Programs(unittest.TestCase):
                 n = min(a.getnframes(), b.getnframes())
                 self.assertEqual(a.readframes(n), b.readframes(n))
 
+    def test_what_is_rebuilt_tells_of_as_many_lost_packets(self):
+        self.call("--loss", "20")
+        recorder = self.record("--quiet", "--max-duration", "3s")
+        recorder.communicate(timeout=PATIENCE)
+
+        def missing(folder):
+            speakers = json.loads((folder / "session.json").read_text())["speakers"]
+            return {s["user-id"]: sum(s["ledger"][k] for k in ("lost", "recovered", "concealed"))
+                    for s in speakers}
+
+        self.assertEqual(self.recover("-f", "wav", self.folder / "out").returncode, 0)
+        live = missing(self.folder / "out")
+        print("  lost packets by user:", live)
+        self.assertTrue(all(live.values()), live)
+        self.assertEqual(missing(self.folder / "out" / "recovered"), live)
+
     def test_every_format_comes_out_of_a_journal(self):
         self.recorded()
         for kind, magic in (("flac", b"fLaC"), ("ogg", b"OggS"), ("mp3", b"ID3")):

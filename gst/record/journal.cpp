@@ -100,6 +100,8 @@ Parsed parse_loss(ByteReader in) {
   l.user_id = u64(in);
   l.ssrc = in.u32();
   l.sequence = in.u16();
+  // Journals of before the count have one packet for each.
+  l.packets = in.remaining() > 0 ? in.u32() : 1;
   return whole(in, l);
 }
 
@@ -305,6 +307,7 @@ void JournalEncoder::append(const JournalLoss& loss, Bytes& out) {
   d.u64(loss.user_id);
   d.u32(loss.ssrc);
   d.u16(loss.sequence);
+  d.u32(loss.packets);
 }
 
 void JournalEncoder::append(const JournalUser& user, Bytes& out) {

@@ -54,6 +54,7 @@ struct JournalLoss {
   std::uint64_t user_id = 0;
   std::uint32_t ssrc = 0;
   std::uint16_t sequence = 0;  // of the first
+  std::uint32_t packets = 1;   // how many; 0 where a record before this one counts them
 
   friend bool operator==(const JournalLoss&, const JournalLoss&) = default;
 };

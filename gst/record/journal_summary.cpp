@@ -53,6 +53,7 @@ class Summariser {
   void operator()(const JournalLoss& l) {
     if (JournalSpeaker* speaker = find(who_.of(l.user_id, l.ssrc))) {
       speaker->losses++;
+      speaker->lost_packets += l.packets;
       speaker->lost_samples += l.samples;
     }
   }

@@ -28,6 +28,7 @@ struct JournalSpeaker {
   std::int64_t first = 0;    // where the first packet begins
   std::int64_t end = 0;      // where the last one ends
   std::uint64_t losses = 0;  // gaps
+  std::uint64_t lost_packets = 0;
   std::int64_t lost_samples = 0;
 };
 

@@ -138,6 +138,7 @@ std::string json(const JournalSummary& s) {
                                {"end", static_cast<double>(speaker.end) / 48000},
                                {"spoken", static_cast<double>(speaker.spoken) / 48000},
                                {"losses", speaker.losses},
+                               {"lost_packets", speaker.lost_packets},
                                {"lost", static_cast<double>(speaker.lost_samples) / 48000}});
   }
   for (const JournalEvent& mark : s.marks) {

@@ -149,13 +149,14 @@ void Replay::loss(const record::JournalLoss& l, std::uint64_t user) {
     return;
   }
   gst_pad_push_event(
-      pad_.get(), gst_event_new_custom(
-                      GST_EVENT_CUSTOM_DOWNSTREAM,
-                      gst_structure_new(
-                          "GstRTPPacketLost", "seqnum", G_TYPE_UINT, guint{l.sequence}, "timestamp",
-                          G_TYPE_UINT64, time_of(l.sample), "duration", G_TYPE_UINT64,
-                          time_of(l.samples), "retry", G_TYPE_UINT, 0U, "ssrc", G_TYPE_UINT, l.ssrc,
-                          "user-id", G_TYPE_UINT64, static_cast<guint64>(user), nullptr)));
+      pad_.get(),
+      gst_event_new_custom(
+          GST_EVENT_CUSTOM_DOWNSTREAM,
+          gst_structure_new(
+              "GstRTPPacketLost", "seqnum", G_TYPE_UINT, guint{l.sequence}, "timestamp",
+              G_TYPE_UINT64, time_of(l.sample), "duration", G_TYPE_UINT64, time_of(l.samples),
+              "retry", G_TYPE_UINT, 0U, "ssrc", G_TYPE_UINT, l.ssrc, "user-id", G_TYPE_UINT64,
+              static_cast<guint64>(user), "packets", G_TYPE_UINT, guint{l.packets}, nullptr)));
 }
 
 void Replay::feed(const Wish& wish, const std::function<void(double)>& progress) {

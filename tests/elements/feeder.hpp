@@ -145,17 +145,19 @@ class Feeder {
     return push(rtp_packet(ssrc, user, seq[ssrc]++, pts, payload));
   }
 
-  // The next packet of the speaker is lost.
-  bool lose(std::uint32_t ssrc, std::uint64_t user, GstClockTime pts,
-            GstClockTime duration = frame) {
+  // The next packets of the speaker are lost.
+  bool lose(std::uint32_t ssrc, std::uint64_t user, GstClockTime pts, GstClockTime duration = frame,
+            guint packets = 1) {
+    const guint first = seq[ssrc];
+    seq[ssrc] = static_cast<std::uint16_t>(first + packets);
     return gst_pad_push_event(
         pad.get(),
         gst_event_new_custom(
             GST_EVENT_CUSTOM_DOWNSTREAM,
-            gst_structure_new("GstRTPPacketLost", "seqnum", G_TYPE_UINT,
-                              static_cast<guint>(seq[ssrc]++), "timestamp", G_TYPE_UINT64, pts,
-                              "duration", G_TYPE_UINT64, duration, "retry", G_TYPE_UINT, 0U, "ssrc",
-                              G_TYPE_UINT, ssrc, "user-id", G_TYPE_UINT64, user, nullptr)));
+            gst_structure_new("GstRTPPacketLost", "seqnum", G_TYPE_UINT, first, "timestamp",
+                              G_TYPE_UINT64, pts, "duration", G_TYPE_UINT64, duration, "retry",
+                              G_TYPE_UINT, 0U, "ssrc", G_TYPE_UINT, ssrc, "user-id", G_TYPE_UINT64,
+                              user, "packets", G_TYPE_UINT, packets, nullptr)));
   }
 
   bool eos() { return gst_pad_push_event(pad.get(), gst_event_new_eos()); }

@@ -304,6 +304,18 @@ TEST_F(Journal, HoldsEveryPacketWithItsPlaceAndWhatHappened) {
   EXPECT_EQ(code, "012345678901234567890123456789");
 }
 
+TEST_F(Journal, KnowsHowManyPacketsALossStoodFor) {
+  ASSERT_TRUE(start("wav", true));
+  feeder_.push(100, 7, 0);
+  feeder_.lose(100, 7, frame, 3 * frame, 3);
+  feeder_.push(100, 7, 4 * frame);
+  feeder_.eos();
+  ASSERT_TRUE(wait_for_eos());
+  const auto s = record::summarise(read_file(temp_.files(".journal").at(0)));
+  EXPECT_EQ(s.speakers.at({7, 0}).losses, 1u);
+  EXPECT_EQ(s.speakers.at({7, 0}).lost_packets, 3u);
+}
+
 TEST_F(Journal, TakesThePacketsOfDecodedFrames) {
   GstElement* e = gst_element_factory_make("discordrecordsink", nullptr);
   g_object_set(e, "location", temp_.path.c_str(), "journal", TRUE, nullptr);

@@ -65,7 +65,7 @@ Written conversation(unsigned packets) {
     add(w, encoder,
         packet(i * 960, i % 2 == 0 ? 7 : 9, opus(20 + i % 90, static_cast<std::uint8_t>(i))));
     if (i % 25 == 24) {
-      add(w, encoder, JournalLoss{i * 960 + 960, 960, 7, 1007, 3});
+      add(w, encoder, JournalLoss{i * 960 + 960, 960, 7, 1007, 3, 1});
       add(w, encoder, session());
     }
   }
@@ -138,7 +138,7 @@ TEST(Journal, EveryRecordComesBackAsItWas) {
   EXPECT_TRUE(q.quiet);
   EXPECT_TRUE(std::equal(q.opus.begin(), q.opus.end(), sound.begin(), sound.end()));
 
-  const JournalLoss loss{12345678901, 2880, 7, 1007, 65535};
+  const JournalLoss loss{12345678901, 2880, 7, 1007, 65535, 3};
   b.clear();
   encoder.append(loss, b);
   EXPECT_EQ(std::get<JournalLoss>(only_record(b)), loss);
@@ -270,6 +270,17 @@ TEST(JournalRefusal, ShortBodies) {
     ASSERT_FALSE(record.ok()) << int{b[8]};
     EXPECT_EQ(record.error(), JournalError::bad_body);
   }
+}
+
+// Journals of before losses were counted.
+TEST(Journal, ALossWithoutACountIsOnePacket) {
+  JournalEncoder encoder(tag);
+  Bytes b;
+  encoder.append(JournalLoss{960, 2880, 7, 1007, 5, 3}, b);
+  b.resize(b.size() - 4);
+  store_be16(b.data() + 10, static_cast<std::uint16_t>(b.size() - journal_head_size));
+  EXPECT_EQ(std::get<JournalLoss>(only_record(resealed(b))),
+            (JournalLoss{960, 2880, 7, 1007, 5, 1}));
 }
 
 JournalError body_error(Bytes b) {
@@ -516,7 +527,7 @@ TEST(JournalSummary, SaysWhoSpokeHowLongAndWhatIsMissing) {
   p.ssrc = 1000;
   add(w, encoder, p);
   add(w, encoder, JournalUser{7, 1000, "Ada"});
-  add(w, encoder, JournalLoss{1920, 960, 7, 1000, 9});
+  add(w, encoder, JournalLoss{1920, 960, 7, 1000, 9, 1});
   const Bytes silence = {0xf8, 0xff, 0xfe};
   JournalPacket quiet = packet(2880, 7, silence);
   quiet.silence = true;
@@ -575,7 +586,7 @@ TEST(JournalErase, LeavesNothingOfTheSpeakerAndEverythingOfTheOthers) {
     add(w, encoder, packet(i * 960, 7, secret));
     add(w, encoder, packet(i * 960, 9, other));
   }
-  add(w, encoder, JournalLoss{9600, 960, 7, 1007, 1});
+  add(w, encoder, JournalLoss{9600, 960, 7, 1007, 1, 1});
   add(w, encoder, JournalEvent{JournalEventKind::joined, 0, 7, 0, 0, "Ada Lovelace"});
   add(w, encoder, JournalEvent{JournalEventKind::mark, 0, 0, 0, 0, "kept"});
   const std::size_t torn = w.file.size();
