@@ -33,7 +33,7 @@ Patches FlacFile::sizes() const {
   return {{info_at_ + total_at, total}};
 }
 
-Patches FlacFile::refresh(std::uint64_t file_size) const {
+Patches FlacFile::refresh(std::uint64_t file_size) {
   // Not while the file is shorter than what was announced, and not over what the encoder wrote.
   return completed_ || file_size < frames_end_ ? Patches{} : sizes();
 }

@@ -13,7 +13,7 @@ class FlacFile final : public Container {
   bool has_sound(std::uint64_t file_size) const override {
     return first_end_ != 0 && file_size >= first_end_;
   }
-  Patches refresh(std::uint64_t file_size) const override;
+  Patches refresh(std::uint64_t file_size) override;
   Patches finish(std::uint64_t file_size, std::uint64_t samples) override;
 
  private:

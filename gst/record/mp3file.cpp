@@ -128,7 +128,10 @@ Bytes Mp3File::info_frame(std::uint64_t bytes, std::uint32_t padding) const {
   store_be32(p + 12, static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, 0xffffffffu)));
   for (std::size_t i = 0; i < 100; i++) {
     const std::uint64_t place = i * frames_ / 100 / stride_;
-    const std::uint64_t at = place < places_.size() ? places_[place] : 0;
+    // Frames of one size are where they are, whatever the number of frames is rounded to.
+    const std::uint64_t at = !variable_               ? (i * bytes + 99) / 100
+                             : place < places_.size() ? places_[place]
+                                                      : 0;
     p[16 + i] =
         static_cast<std::uint8_t>(bytes == 0 ? 0 : std::min<std::uint64_t>(at * 256 / bytes, 255));
   }
@@ -145,18 +148,37 @@ Bytes Mp3File::info_frame(std::uint64_t bytes, std::uint32_t padding) const {
   return out;
 }
 
-// Of the frame in front only what changes: it is as large as one of sound.
+// Of the frame in front only its tag: it is as large as one of sound.
 Patch Mp3File::patch(std::uint32_t padding) const {
   const Bytes frame = info_frame(bytes_, padding);
   const auto from = frame.begin() + static_cast<std::ptrdiff_t>(tag_at_);
   return {info_at_ + tag_at_, Bytes(from, from + xing_size + lame_size)};
 }
 
-Patches Mp3File::refresh(std::uint64_t file_size) const {
+// Most of the tag stays what it is: the numbers of frames and bytes and two checksums change.
+Patches Mp3File::refresh(std::uint64_t file_size) {
   if (frame_.empty() || file_size < info_at_ + bytes_) {
     return {};
   }
-  return {patch(0)};
+  constexpr std::size_t apart = 16;  // what lies between is written too, rather than once more
+  const Patch whole = patch(0);
+  Patches out;
+  std::size_t end = 0;  // of the last piece
+  for (std::size_t i = 0; i < whole.bytes.size(); i++) {
+    if (i < told_.size() && whole.bytes[i] == told_[i]) {
+      continue;
+    }
+    if (out.empty() || i - end > apart) {
+      out.push_back({whole.offset + i, {}});
+      end = i;
+    }
+    const auto from = whole.bytes.begin() + static_cast<std::ptrdiff_t>(end);
+    out.back().bytes.insert(out.back().bytes.end(), from,
+                            whole.bytes.begin() + static_cast<std::ptrdiff_t>(i + 1));
+    end = i + 1;
+  }
+  told_ = whole.bytes;
+  return out;
 }
 
 Patches Mp3File::finish(std::uint64_t file_size, std::uint64_t samples) {

@@ -16,7 +16,7 @@ class Mp3File final : public Container {
   bool has_sound(std::uint64_t file_size) const override {
     return !frame_.empty() && file_size > info_at_ + frame_.size();
   }
-  Patches refresh(std::uint64_t file_size) const override;
+  Patches refresh(std::uint64_t file_size) override;
   Patches finish(std::uint64_t file_size, std::uint64_t samples) override;
 
  private:
@@ -35,6 +35,7 @@ class Mp3File final : public Container {
   std::uint64_t samples_per_frame_ = 1152;
   bool variable_ = false;
   std::uint16_t music_crc_ = 0;
+  Bytes told_;  // the tag, as it is in the file
   // Where every `stride_`-th frame begins; thinned when there are many.
   std::vector<std::uint64_t> places_;
   std::uint64_t stride_ = 1;

@@ -14,7 +14,7 @@ class OggFile final : public Container {
   bool has_sound(std::uint64_t file_size) const override {
     return sound_at_ != 0 && file_size > sound_at_;
   }
-  Patches refresh(std::uint64_t) const override { return {}; }  // each page stands for itself
+  Patches refresh(std::uint64_t) override { return {}; }  // each page stands for itself
   // Cuts what the last packet has beyond `samples` off by the granule position of its page.
   Patches finish(std::uint64_t file_size, std::uint64_t samples) override;
 

@@ -79,7 +79,7 @@ Bytes WavFile::front(std::uint64_t data_size) const {
   return out;
 }
 
-Patches WavFile::refresh(std::uint64_t file_size) const {
+Patches WavFile::refresh(std::uint64_t file_size) {
   if (file_size < head_size) {
     return {};
   }
