@@ -50,7 +50,7 @@ RecordBranch::RecordBranch(GstBin* parent, GstPad* pad, const BranchContext& con
     mix_id_ = context_.mix->open(user_id());
   }
 
-  entry_ = passes_only() ? make_fill() : make_queue();
+  entry_ = make_entry();
   gst_bin_add(GST_BIN(bin_.get()), entry_);
   ObjectPtr<GstPad> in(gst_element_get_static_pad(entry_, "sink"));
   gst_pad_add_probe(
@@ -64,6 +64,15 @@ RecordBranch::RecordBranch(GstBin* parent, GstPad* pad, const BranchContext& con
 
   ObjectPtr<GstPad> ghost(gst_element_get_static_pad(bin_.get(), "sink"));
   gst_pad_link(pad, ghost.get());
+}
+
+GstElement* RecordBranch::make_entry() {
+  if (!settings_->matroska) {
+    return passes_only() ? make_fill() : make_queue();
+  }
+  GstElement* end = gst_element_factory_make("fakesink", nullptr);
+  g_object_set(end, "sync", FALSE, "async", FALSE, nullptr);
+  return end;
 }
 
 GstElement* RecordBranch::make_queue() {
@@ -133,6 +142,9 @@ std::uint64_t RecordBranch::samples() const {
 
 std::optional<std::string> RecordBranch::build(const RecordFolder& folder,
                                                std::function<void()> failed) {
+  if (settings_->matroska) {
+    return std::nullopt;  // matroskamux takes no track later
+  }
   const bool to_file = settings_->layout != Layout::Mix;
   const bool passes = to_file && settings_->format == Format::ogg;
   if (to_file) {
@@ -209,6 +221,9 @@ GstPadProbeReturn RecordBranch::on_samples(GstPad*, GstPadProbeInfo* info, gpoin
 }
 
 bool RecordBranch::queue_full() const {
+  if (settings_->matroska) {
+    return false;
+  }
   if (passes_only()) {
     return feed_of(fill_.get())->waiting() >= queue_buffers;
   }

@@ -19,9 +19,10 @@ struct BranchContext {
   std::shared_ptr<std::atomic<std::int64_t>> newest;
 };
 
-// A bin `queue ! ... ! file` behind one pad of the demux. The queue, or the filler with its feed
-// where Opus only passes through, exists from the first packet; the rest is made by build() on
-// another thread, because opening a file can take as long as the disk likes.
+// A bin `queue ! ... ! file` behind one pad of the demux; a mere end where the file is made of the
+// journal, so that there is a session record of everybody all the same. The queue, or the filler
+// with its feed where Opus only passes through, exists from the first packet; the rest is made by
+// build() on another thread, because opening a file can take as long as the disk likes.
 class RecordBranch final : public RecordOutput {
  public:
   // 30 seconds of 20 ms packets: longer than any disk worth recording to stalls.
@@ -64,6 +65,7 @@ class RecordBranch final : public RecordOutput {
   std::string stem() const;
   // Whether the filler takes the queue's place.
   bool passes_only() const { return context_.turns != nullptr; }
+  GstElement* make_entry();
   GstElement* make_queue();
   GstElement* make_fill();
   void detach() override;
@@ -71,7 +73,7 @@ class RecordBranch final : public RecordOutput {
   const BranchContext context_;
   const SpeakerLogPtr log_;
   ObjectPtr<GstPad> demux_pad_;
-  GstElement* entry_ = nullptr;         // the queue, or the filler
+  GstElement* entry_ = nullptr;         // the queue, the filler, or the end
   ObjectPtr<GstDiscordOpusFill> fill_;  // where Opus passes through
   gulong hold_id_ = 0;
   guint32 ssrc_ = 0;

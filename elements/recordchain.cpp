@@ -74,6 +74,7 @@ std::vector<Need> needs_of(Format format, Layout layout) {
 
 std::vector<Need> needs_of_matroska() {
   return {{"appsrc", "gstreamer1.0-plugins-base"},
+          {"fakesink", "libgstreamer1.0-0"},
           {"filesink", "libgstreamer1.0-0"},
           {"matroskamux", "gstreamer1.0-plugins-good"}};
 }

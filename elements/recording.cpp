@@ -116,9 +116,14 @@ void Recording::close(const OutputPtr& output) {
 
 void Recording::note_file(const OutputPtr& output, bool complete) {
   const auto branch = std::dynamic_pointer_cast<RecordBranch>(output);
+  if (!branch) {
+    return;
+  }
   const std::string path = output->path();
-  if (branch && !path.empty()) {
+  if (!path.empty() || settings_.matroska) {
     branch->log()->identify(branch->user_id(), branch->ssrc(), branch->name());
+  }
+  if (!path.empty()) {
     branch->log()->file(
         {path.substr(path.rfind('/') + 1), branch->begin(), branch->samples(), complete});
   }
@@ -307,7 +312,8 @@ OutputSettingsPtr Recording::decide_settings() const {
   s->live = live != FALSE;
   s->format = settings_.format;
   s->layout = settings_.layout;
-  s->from_first = settings_.from_first;
+  s->matroska = settings_.matroska;
+  s->from_first = settings_.from_first && !settings_.matroska;
   s->bitrate = settings_.bitrate;
   s->riff_limit = settings_.riff_limit;
   s->disk = settings_.disk;
@@ -345,9 +351,6 @@ std::shared_ptr<const BranchContext> Recording::common_context() {
 }
 
 void Recording::add_speaker(GstPad* pad) {
-  if (settings_.matroska) {
-    return;  // made from the journal at the end, since matroskamux takes no track later
-  }
   const auto decided = common_context();
   auto branch = std::make_shared<RecordBranch>(bin_, pad, *decided, record_.speaker(), 0, 1);
   {

@@ -21,6 +21,7 @@ struct OutputSettings {
   ObjectPtr<GstElement> encoder;  // whose settings are copied; none where nothing is encoded
   unsigned bitrate = default_bitrate;
   bool from_first = false;  // align=speaker
+  bool matroska = false;    // no file for each: one is made of the journal at the end
   bool live = false;        // a live stream is never held up: a full queue drops
   GstClockTime zero = 0;    // running time at which the recording starts
   std::uint64_t riff_limit = record::default_riff_limit;

@@ -178,7 +178,7 @@ std::string SessionRecord::begin(const RecordFolder& folder, const std::string& 
   const std::string& path = file->path();
   name_ = path.substr(path.rfind('/') + 1);
   started_ = started;
-  format_ = record::extension(settings.format);
+  format_ = settings.matroska ? "mka" : record::extension(settings.format);
   layout_ = settings.layout == Layout::Tracks ? "tracks"
             : settings.layout == Layout::Mix  ? "mix"
                                               : "both";

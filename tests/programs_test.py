@@ -293,6 +293,9 @@ class Programs(unittest.TestCase):
         self.assertEqual(names.pop("500"), "Ada ‮ <3")
         self.assertIn(names, ({}, {"501": ""}))  # the other one may not have said anything yet
         self.assertEqual(len(list((self.folder / "out").glob("*.mka"))), 1)
+        session = json.loads((self.folder / "out" / "session.json").read_text())
+        self.assertIn("Ada ‮ <3", [s["name"] for s in session["speakers"]])
+        self.assertIn("mark", [e["what"] for e in session["events"]])
 
     def test_the_example_in_javascript_drives_it(self):
         node = shutil.which("node")

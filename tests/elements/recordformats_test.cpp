@@ -5,6 +5,7 @@
 
 #include <gst/app/gstappsrc.h>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 namespace {
 
@@ -135,6 +136,18 @@ TEST_F(RecorderTest, StrangersAcceptTheMatroskaFile) {
   feeder_.eos();
   ASSERT_TRUE(wait_for_eos());
   const std::string path = file("recording.mka");
+  std::ifstream in(file("recording.mka").parent_path() / "session.json");
+  const auto record = nlohmann::json::parse(in);
+  EXPECT_TRUE(record["complete"]);
+  EXPECT_EQ(record["format"], "mka");
+  EXPECT_EQ(record["samples"], 96000);
+  ASSERT_EQ(record["speakers"].size(), 2u) << "as beside any other format";
+  const auto& ada = record["speakers"][0];
+  EXPECT_EQ(ada["name"], "Ada");
+  EXPECT_EQ(ada["user-id"], "7");
+  EXPECT_EQ(ada["spurts"], nlohmann::json::parse("[[0,24000],[48000,96000]]"));
+  EXPECT_EQ(ada["losses"], nlohmann::json::parse("[[67200,68160]]"));
+  EXPECT_NE(ada["verdict"].get<std::string>().find("98.7 % original"), std::string::npos);
   if (has_program("mkvinfo")) {
     const Ran r = run({"mkvinfo", "--ui-language", "en_US", path});
     EXPECT_EQ(r.status, 0) << r.output;
