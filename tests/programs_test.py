@@ -9,6 +9,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import select
 import shutil
 import signal
@@ -655,6 +656,17 @@ class Programs(unittest.TestCase):
         print("  lost packets by user:", live)
         self.assertTrue(all(live.values()), live)
         self.assertEqual(missing(self.folder / "out" / "recovered"), live)
+
+    def test_the_table_tells_of_losses_in_a_file_of_everybody(self):
+        """It said that all had arrived."""
+        self.call("--loss", "20")
+        recorder = self.record("-f", "mka", "--max-duration", "3s")
+        table = recorder.communicate(timeout=PATIENCE)[0].decode()
+        self.assertEqual(recorder.returncode, 3, table)
+        rows = dict(re.findall(r"^(\S+) .* (\d+\.\d+)% arrived", table, re.MULTILINE))
+        self.assertEqual(set(rows), {"everybody", "500", "501"}, table)
+        for who, share in rows.items():
+            self.assertLess(float(share), 97, who)
 
     def test_every_format_comes_out_of_a_journal(self):
         self.recorded()

@@ -406,19 +406,33 @@ void Recorder::print_result() {
             [](const File& a, const File& b) { return a.path < b.path; });
   g_print("\n%-22s %8s %9s %6s %8s  %s\n", "speaker", "length", "size", "lost", "dropped",
           "verdict");
+  pipelines::Row
+      everybody;  // a mix, and a file of many tracks, have of all what came and what did not
+  for (const auto& [user, row] : view_.rows()) {
+    everybody.received += row.received;
+    everybody.lost += row.lost;
+    everybody.unwritten += row.unwritten;
+    for (const auto& [cause, number] : row.dropped) {
+      everybody.dropped[cause] += number;
+    }
+  }
   std::set<std::uint64_t> written;
   for (const File& file : files_) {
-    const auto row = file.user_id != 0 ? view_.rows().find(file.user_id) : view_.rows().end();
+    const auto row = view_.rows().find(file.user_id);
     written.insert(file.user_id);
     std::error_code error;
     const auto size = std::filesystem::file_size(file.path, error);
-    print_line(file.user_id, row != view_.rows().end() ? row->second : pipelines::Row(),
+    print_line(file.user_id,
+               file.user_id == 0           ? everybody
+               : row != view_.rows().end() ? row->second
+                                           : pipelines::Row(),
                human_time(file.seconds), error ? "gone" : human_bytes(size));
     g_print("  %s\n", file.path.c_str());
   }
+  const bool shared = written.contains(0);
   for (const auto& [user, row] : view_.rows()) {
-    if (row.unwritten > 0 && !written.contains(user)) {
-      print_line(user, row, "-", "no file");
+    if ((shared ? row.received > 0 : row.unwritten > 0) && !written.contains(user)) {
+      print_line(user, row, "-", shared ? "-" : "no file");
     }
   }
   if (files_.empty() && !failed_) {
