@@ -28,9 +28,12 @@ namespace {
 // The muxer writes in order of time, so a quiet track must be told that it is quiet. Packets that
 // waited for a key come late in the journal, but never by more than hold time and latency together.
 constexpr std::int64_t reach = std::int64_t{48000} * 10;
-// Bytes a track: what `reach` holds at most, frames of 2.5 ms with 1275 bytes each (RFC 6716
-// section 3.2.1), twice over. A full track would wait for one that gets its silence only later.
-constexpr guint64 max_waiting = 16 << 20;
+// What a track may hold: what comes within `reach` and a `stride`, in frames of 2.5 ms with 1275
+// bytes each (RFC 6716 section 3.2.1), and more. A full track would wait for one that gets its
+// silence only later. Bytes alone would let silence take a hundred times the memory.
+constexpr std::int64_t stride = std::int64_t{48000} * 10;
+constexpr guint64 max_waiting_bytes = 32 << 20;
+constexpr guint64 max_waiting = 32768;
 constexpr guint batch = 64;               // packets handed to a track's thread at once
 constexpr guint write_at_once = 1 << 20;  // bytes; the muxer makes two pieces of each packet
 constexpr auto patience = GST_SECOND;
@@ -109,6 +112,8 @@ class Cook {
   void set_chapters();
   void push(Track& track);
   void hand_over(Track& track);
+  bool within_reach(std::int64_t sample) const;
+  void quiet_until(std::int64_t newest);
   void feed(const std::function<void(double)>& progress);
   std::optional<std::string> wait() const;
 
@@ -117,6 +122,7 @@ class Cook {
   const record::JournalSummary summary_;
   const record::JournalIdentities who_;
   std::map<record::JournalSpeakerKey, Track> tracks_;
+  std::int64_t filled_ = 0;             // every track is filled up to here
   record::OpusTrack::Packets packets_;  // to be pushed
   ObjectPtr<GstElement> pipeline_;
   ObjectPtr<GstElement> mux_;
@@ -128,7 +134,7 @@ void Cook::add_track(const record::JournalSpeakerKey& key, const record::Journal
   track.source.reset(GST_ELEMENT(gst_object_ref_sink(gst_element_factory_make("appsrc", nullptr))));
   const CapsPtr caps = opus_caps();
   g_object_set(track.source.get(), "caps", caps.get(), "format", GST_FORMAT_TIME, "block", TRUE,
-               "max-bytes", max_waiting, nullptr);
+               "max-bytes", max_waiting_bytes, "max-buffers", max_waiting, nullptr);
   gst_bin_add(GST_BIN(pipeline_.get()), track.source.get());
   const std::string title = valid_utf8(speaker_title(key, speaker.name));
   // matroskamux names the track by its title.
@@ -265,10 +271,26 @@ void Cook::hand_over(Track& track) {
   }
 }
 
+// What lies further away is damage, and must not fill a disk.
+bool Cook::within_reach(std::int64_t sample) const {
+  return sample <= length() && sample <= filled_ + record::OpusTrack::max_fill;
+}
+
+// Who is silent is told so in strides, all in turn: days in which nobody spoke would not fit in a
+// track that waits for the others.
+void Cook::quiet_until(std::int64_t newest) {
+  while (newest >= filled_ + reach + stride && !failed_) {
+    filled_ += stride;
+    for (auto& [key, track] : tracks_) {
+      track.stream.silence_until(filled_, packets_);
+      push(track);
+      hand_over(track);
+    }
+  }
+}
+
 void Cook::feed(const std::function<void(double)>& progress) {
   record::JournalReader reader(file_);
-  std::int64_t newest = 0;
-  std::int64_t filled = 0;
   std::size_t told = 0;
   while (!failed_) {
     const auto item = reader.next();
@@ -282,25 +304,18 @@ void Cook::feed(const std::function<void(double)>& progress) {
     if (const auto* packet = std::get_if<record::JournalPacket>(record)) {
       const auto track = tracks_.find(who_.of(packet->user_id, packet->ssrc));
       const auto opus = media::parse_opus_packet(packet->opus);
-      if (track != tracks_.end() && opus) {
+      if (track != tracks_.end() && opus && within_reach(packet->sample)) {
+        quiet_until(packet->sample);
         track->second.stream.packet(packet->opus, opus->duration, packet->sample, packet->quiet,
                                     packets_);
         push(track->second);
       }
-      newest = std::clamp(packet->sample, newest, length());
     } else if (const auto* loss = std::get_if<record::JournalLoss>(record)) {
       const auto track = tracks_.find(who_.of(loss->user_id, loss->ssrc));
-      if (track != tracks_.end()) {
+      if (track != tracks_.end() && within_reach(loss->sample)) {
+        quiet_until(loss->sample);
         track->second.stream.lost(loss->sample, loss->samples, packets_);
         push(track->second);
-      }
-    }
-    if (newest - filled >= reach + 48000) {
-      filled = newest - reach;
-      for (auto& [key, track] : tracks_) {
-        track.stream.silence_until(filled, packets_);
-        push(track);
-        hand_over(track);
       }
     }
     if (progress && reader.offset() - told >= (1 << 20)) {
@@ -308,9 +323,14 @@ void Cook::feed(const std::function<void(double)>& progress) {
       progress(static_cast<double>(told) / static_cast<double>(file_.size()));
     }
   }
+  if (within_reach(length())) {
+    quiet_until(length());
+    for (auto& [key, track] : tracks_) {
+      track.stream.end(length(), packets_);
+      push(track);
+    }
+  }
   for (auto& [key, track] : tracks_) {
-    track.stream.end(length(), packets_);
-    push(track);
     hand_over(track);
   }
   for (auto& [key, track] : tracks_) {

@@ -7,6 +7,7 @@
 #include "track_reader.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -601,6 +603,61 @@ TEST(Cook, TheLargestPacketsDoNotWaitForASilentTrack) {
   const auto cooked = cook(temp.path, file);
   ASSERT_TRUE(cooked.ok()) << cooked.error();
   EXPECT_EQ(cooked->duration, 30 * GST_SECOND);
+}
+
+// What nobody said was put into one track's queue before the others heard of it: for three days two
+// million packets of two bytes, more than 2 GB.
+TEST(Cook, LongSilenceTakesNoMemory) {
+  TempFolder temp;
+  Bytes file;
+  record::JournalEncoder encoder(1);
+  encoder.append(record::JournalSession{}, file);
+  const Bytes opus = {0x78, 1, 2, 3};
+  const std::int64_t pause = std::int64_t{48000} * 3600 * 12;
+  for (const std::uint64_t user : {7, 9}) {
+    record::JournalPacket p;
+    p.sample = user == 7 ? 0 : pause;
+    p.user_id = user;
+    p.ssrc = static_cast<std::uint32_t>(user);
+    p.opus = opus;
+    encoder.append(p, file);
+  }
+  // Of a loss that is told of before anybody came so far, likewise.
+  encoder.append(record::JournalLoss{pause / 2, 960, 7, 7, 0, 1}, file);
+  rusage before;
+  getrusage(RUSAGE_SELF, &before);
+  const auto cooked = cook(temp.path, file);
+  ASSERT_TRUE(cooked.ok()) << cooked.error();
+  EXPECT_EQ(cooked->duration, 12 * 3600 * GST_SECOND + 20 * GST_MSECOND);
+  rusage after;
+  getrusage(RUSAGE_SELF, &after);
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 300 << 10)
+      << "kB; 32768 packets wait in each track";
+}
+
+// A position that damage made is not filled up to.
+TEST(Cook, APacketOfAnotherCenturyIsLeftOut) {
+  TempFolder temp;
+  Bytes file;
+  record::JournalEncoder encoder(1);
+  encoder.append(record::JournalSession{}, file);
+  const Bytes opus = {0x78, 1, 2, 3};
+  constexpr std::int64_t century = std::int64_t{1} << 47;
+  for (const std::int64_t sample :
+       {std::int64_t{0}, century, std::numeric_limits<std::int64_t>::min(), std::int64_t{960}}) {
+    for (const std::uint32_t user : {7u, 9u}) {
+      record::JournalPacket p;
+      p.sample = sample;
+      p.user_id = user;
+      p.ssrc = user;
+      p.opus = opus;
+      encoder.append(p, file);
+      encoder.append(record::JournalLoss{sample, 960, user, user, 0, 1}, file);
+    }
+  }
+  const auto cooked = cook(temp.path, file);
+  ASSERT_TRUE(cooked.ok()) << cooked.error();
+  EXPECT_LT(fs::file_size(cooked->path), 20u << 10);
 }
 
 // Of a sender whose clock was 200 ppm fast no packet was ever left out, so that after an hour all

@@ -10,6 +10,7 @@
 #include "discord/gstdiscordspeakermeta.h"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
+#include "record/opustrack.hpp"
 
 #include <gst/app/gstappsrc.h>
 #include <cstdio>
@@ -337,7 +338,11 @@ Placed place(const Items& items, const PacketTrack& track) {
       look++;
     }
     if (look == track.packets.size() || track.packets[look].bytes != item.packet) {
-      out.missing++;
+      // The last of who is ahead can lie behind the end of the recording, where tracks are cut.
+      out.missing += item.begin + record::OpusTrack::most_off < track.length ? 1 : 0;
+      continue;
+    }
+    if (track.packets[look].begin >= track.length) {
       continue;
     }
     out.packets++;
@@ -641,7 +646,9 @@ TEST_P(Timeline, EveryPacketIsWhereItWasSpoken) {
       }
     }
     wavs.push_back(path("wav"));
-    decode(items, !decoded, files);
+    if (!files.empty()) {
+      decode(items, !decoded, files);
+    }
     for (const auto& file : files) {
       SCOPED_TRACE(file->name());
       const Found& found = file->found();
