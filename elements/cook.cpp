@@ -106,6 +106,7 @@ class Cook {
     BufferListPtr waiting;
   };
 
+  static GstBusSyncReply on_message(GstBus* bus, GstMessage* message, gpointer self);
   std::optional<std::string> build(int fd);
   void add_track(const record::JournalSpeakerKey& key, const record::JournalSpeaker& speaker);
   void set_tags();
@@ -312,8 +313,7 @@ void Cook::feed(const std::function<void(double)>& progress) {
       }
     } else if (const auto* loss = std::get_if<record::JournalLoss>(record)) {
       const auto track = tracks_.find(who_.of(loss->user_id, loss->ssrc));
-      if (track != tracks_.end() && within_reach(loss->sample)) {
-        quiet_until(loss->sample);
+      if (track != tracks_.end() && loss->sample < filled_ + reach + 2 * stride) {
         track->second.stream.lost(loss->sample, loss->samples, packets_);
         push(track->second);
       }
@@ -356,10 +356,22 @@ std::optional<std::string> Cook::wait() const {
   }
 }
 
+// Where the sink fails: a track's thread ends with it, and nobody would make room in its queue.
+GstBusSyncReply Cook::on_message(GstBus*, GstMessage* message, gpointer self) {
+  if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
+    for (const auto& [key, track] : static_cast<Cook*>(self)->tracks_) {
+      gst_app_src_end_of_stream(GST_APP_SRC(track.source.get()));
+    }
+  }
+  return GST_BUS_PASS;
+}
+
 std::optional<std::string> Cook::run(int fd, const std::function<void(double)>& progress) {
   if (auto problem = build(fd)) {
     return problem;
   }
+  const ObjectPtr<GstBus> bus(gst_element_get_bus(pipeline_.get()));
+  gst_bus_set_sync_handler(bus.get(), on_message, this, nullptr);
   gst_element_set_state(pipeline_.get(), GST_STATE_PLAYING);
   feed(progress);
   auto problem = wait();

@@ -162,8 +162,8 @@ void Recording::end_when_done() {
     context()->mix->end(*context()->newest);
     return;
   }
-  write_record(true);
   finish_journal();
+  write_record(true);
   ObjectPtr<GstPad> pad(gst_element_get_static_pad(last_sink_, "sink"));
   GstEvent* eos = gst_event_new_eos();
   gst_event_set_seqnum(eos, seqnum);
@@ -206,6 +206,8 @@ void Recording::write_record(bool complete) {
   if (!record_begun_) {
     return;
   }
+  const bool ended = complete;
+  complete = complete && (!settings_.matroska || matroska_made_);
   SessionRecord::Open open;
   std::vector<OutputPtr> outputs;
   {
@@ -219,7 +221,7 @@ void Recording::write_record(bool complete) {
     }
   }
   const std::int64_t length = *context()->newest;
-  if (!complete && length == record_length_) {
+  if (!ended && length == record_length_) {
     return;  // nothing happened
   }
   record_length_ = length;
@@ -374,10 +376,17 @@ void Recording::finish_journal() {
     Lock lock(mutex_);
     longest = longest_;
   }
-  if (journal_.finish(folder_, {longest, settings_.matroska, settings_.journal})) {
-    Lock lock(mutex_);
-    files_++;
+  const std::string made =
+      journal_.finish(folder_, {longest, settings_.matroska, settings_.journal});
+  if (made.empty()) {
+    return;
   }
+  matroska_made_ = true;
+  for (const SpeakerLogPtr& log : record_.speakers()) {
+    log->file({made, 0, static_cast<std::uint64_t>(*context()->newest), true});
+  }
+  Lock lock(mutex_);
+  files_++;
 }
 
 // --- messages ---
@@ -459,6 +468,7 @@ bool Recording::start(const RecordSettings& settings, GstElement* encoder) {
   record_begun_ = false;
   record_length_ = -1;
   ledgers_off_ = 0;
+  matroska_made_ = false;
   if (settings_.matroska) {
     settings_.layout = Layout::Tracks;
   }
@@ -535,9 +545,11 @@ void Recording::stop() {
       manager_.post([this, b] { close(b); });
     }
   }
-  manager_.post([this] { write_record(true); });
+  manager_.post([this] {
+    finish_journal();
+    write_record(true);
+  });
   manager_.finish();
-  finish_journal();
   {
     Lock lock(mutex_);
     waiting_.clear();

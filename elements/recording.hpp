@@ -125,6 +125,7 @@ class Recording {
   bool record_begun_ = false;
   std::int64_t record_length_ = -1;
   guint64 ledgers_off_ = 0;
+  bool matroska_made_ = false;
 };
 
 }  // namespace discord

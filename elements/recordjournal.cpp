@@ -25,21 +25,22 @@ void RecordJournal::mark(const std::string& label) {
   }
 }
 
-bool RecordJournal::finish(const RecordFolder& folder, const End& end) {
+std::string RecordJournal::finish(const RecordFolder& folder, const End& end) {
   std::shared_ptr<JournalTap> journal;
   {
     Lock lock(mutex_);
     journal.swap(tap_);
   }
   if (!journal) {
-    return false;
+    return {};
   }
   const GstClockTime length = std::max(end.length, journal->length());
   journal->finish(length);
-  return end.matroska && length > 0 && cook(folder, journal->path(), end.keep);
+  return end.matroska && length > 0 ? cook(folder, journal->path(), end.keep) : std::string();
 }
 
-bool RecordJournal::cook(const RecordFolder& folder, const std::string& journal, bool keep) const {
+std::string RecordJournal::cook(const RecordFolder& folder, const std::string& journal,
+                                bool keep) const {
   const auto progress = [this](GstProgressType type, const std::string& text) {
     gst_element_post_message(
         element_, gst_message_new_progress(GST_OBJECT(element_), type, "cook", text.c_str()));
@@ -55,7 +56,7 @@ bool RecordJournal::cook(const RecordFolder& folder, const std::string& journal,
                         ("%s The journal %s is kept; discord-recover makes the file from it.",
                          cooked.error().c_str(), journal.c_str()),
                         (nullptr));
-    return false;
+    return {};
   }
   progress(GST_PROGRESS_TYPE_COMPLETE, "The Matroska file is complete");
   GstStructure* s = gst_structure_new("discord-file", "path", G_TYPE_STRING, cooked->path.c_str(),
@@ -66,7 +67,7 @@ bool RecordJournal::cook(const RecordFolder& folder, const std::string& journal,
   if (!keep && cooked->damaged == 0) {
     remove_recorded_file(folder, journal);
   }
-  return true;
+  return cooked->path.substr(cooked->path.rfind('/') + 1);
 }
 
 GstStructure* RecordJournal::stats() const {

@@ -24,20 +24,20 @@ class RecordJournal {
   void mark(const std::string& label) EXCLUDES(mutex_);
   // Completes the journal, not in the streaming thread; the second time nothing happens.
   // `matroska`: makes `recording.mka` in the folder of it, with progress on the bus, and removes
-  // the journal unless it is to be kept or something in it cannot be read. True when there is one
-  // file more.
+  // the journal unless it is to be kept or something in it cannot be read. Its name is returned;
+  // empty: none was made.
   struct End {
     GstClockTime length = 0;  // of the recording, as far as its files know
     bool matroska = false;
     bool keep = true;
   };
-  bool finish(const RecordFolder& folder, const End& end) EXCLUDES(mutex_);
+  std::string finish(const RecordFolder& folder, const End& end) EXCLUDES(mutex_);
   // A structure `journal`, or null without one.
   GstStructure* stats() const EXCLUDES(mutex_);
 
  private:
   std::shared_ptr<JournalTap> tap() const EXCLUDES(mutex_);
-  bool cook(const RecordFolder& folder, const std::string& journal, bool keep) const;
+  std::string cook(const RecordFolder& folder, const std::string& journal, bool keep) const;
 
   GstElement* const element_;
   GstPad* const pad_;

@@ -180,6 +180,9 @@ void Recorder::hear_file(const GstStructure* s) {
   File file;
   file.path = text(s, "path");
   file.user_id = uint64(s, "user-id");
+  gboolean mix = FALSE;
+  gst_structure_get_boolean(s, "mix", &mix);
+  file.everybody = mix != FALSE || gst_structure_has_field(s, "tracks");
   file.seconds = static_cast<double>(uint64(s, "duration")) / static_cast<double>(GST_SECOND);
   event({{"event", "file"},
          {"path", file.path},
@@ -386,7 +389,7 @@ namespace {
 void print_line(std::uint64_t user, const pipelines::Row& row, const std::string& length,
                 const std::string& size) {
   const std::uint64_t all = row.received + row.lost;
-  const std::string name = !row.name.empty() ? row.name : user != 0 ? id_text(user) : "everybody";
+  const std::string name = !row.name.empty() ? row.name : user != 0 ? id_text(user) : "unknown";
   const std::string unwritten =
       row.unwritten > 0 ? ", " + std::to_string(row.unwritten) + " not written" : "";
   g_print("%s %8s %9s %6" G_GUINT64_FORMAT " %8" G_GUINT64_FORMAT "  %.2f%% arrived%s\n",
@@ -406,8 +409,9 @@ void Recorder::print_result() {
             [](const File& a, const File& b) { return a.path < b.path; });
   g_print("\n%-22s %8s %9s %6s %8s  %s\n", "speaker", "length", "size", "lost", "dropped",
           "verdict");
-  pipelines::Row
-      everybody;  // a mix, and a file of many tracks, have of all what came and what did not
+  // What came of all, and what did not: for a mix, and for a file of many tracks.
+  pipelines::Row everybody;
+  everybody.name = "everybody";
   for (const auto& [user, row] : view_.rows()) {
     everybody.received += row.received;
     everybody.lost += row.lost;
@@ -417,19 +421,20 @@ void Recorder::print_result() {
     }
   }
   std::set<std::uint64_t> written;
+  const bool shared = !files_.empty() && std::all_of(files_.begin(), files_.end(),
+                                                     [](const File& f) { return f.everybody; });
   for (const File& file : files_) {
     const auto row = view_.rows().find(file.user_id);
     written.insert(file.user_id);
     std::error_code error;
     const auto size = std::filesystem::file_size(file.path, error);
     print_line(file.user_id,
-               file.user_id == 0           ? everybody
+               file.everybody              ? everybody
                : row != view_.rows().end() ? row->second
                                            : pipelines::Row(),
                human_time(file.seconds), error ? "gone" : human_bytes(size));
     g_print("  %s\n", file.path.c_str());
   }
-  const bool shared = written.contains(0);
   for (const auto& [user, row] : view_.rows()) {
     if ((shared ? row.received > 0 : row.unwritten > 0) && !written.contains(user)) {
       print_line(user, row, "-", shared ? "-" : "no file");

@@ -38,6 +38,7 @@ class Recorder {
   struct File {
     std::string path;
     std::uint64_t user_id = 0;
+    bool everybody = false;  // a mix, or a file of many tracks
     double seconds = 0;
   };
   struct MainLoopFree {

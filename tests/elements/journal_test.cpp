@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -544,11 +545,15 @@ TEST_F(Journal, MkaIsMadeWhenTheStateGoesDown) {
   EXPECT_EQ(temp_.files(".mka").size(), 1u);
 }
 
-// The Matroska file of a journal with these bytes.
-Result<CookedFile, std::string> cook(const fs::path& where, const Bytes& journal) {
+void write_journal(const fs::path& where, const Bytes& journal) {
   std::ofstream(where / "x.journal", std::ios::binary)
       .write(reinterpret_cast<const char*>(journal.data()),
              static_cast<std::streamsize>(journal.size()));
+}
+
+// The Matroska file of a journal with these bytes.
+Result<CookedFile, std::string> cook(const fs::path& where, const Bytes& journal) {
+  write_journal(where, journal);
   const auto folder = open_record_folder(where.string());
   return folder.ok() ? cook_matroska(where / "x.journal", *folder, "x") : Failure{folder.error()};
 }
@@ -633,6 +638,40 @@ TEST(Cook, LongSilenceTakesNoMemory) {
   getrusage(RUSAGE_SELF, &after);
   EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 300 << 10)
       << "kB; 32768 packets wait in each track";
+}
+
+// The sink fails in one track's thread; the reader waited for ever for room in another's queue.
+TEST(Cook, AFullDiskIsToldOf) {
+  TempFolder temp;
+  Bytes file;
+  record::JournalEncoder encoder(1);
+  encoder.append(record::JournalSession{}, file);
+  Bytes opus(100, 0x55);
+  opus[0] = 28 << 3;  // 2.5 ms
+  for (std::int64_t i = 0; i < 80000; i++) {
+    for (const std::uint32_t user : {7u, 9u}) {
+      if (user == 9 || i < 400) {
+        record::JournalPacket p;
+        p.sample = i * 120;
+        p.user_id = user;
+        p.ssrc = user;
+        p.opus = opus;
+        encoder.append(p, file);
+      }
+    }
+  }
+  write_journal(temp.path, file);
+  rlimit before;
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small = {64 << 10, before.rlim_max};
+  const auto old = std::signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &small);
+  const auto folder = open_record_folder(temp.path.string());
+  const auto cooked = cook_matroska(temp.path / "x.journal", *folder, "x");
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, old);
+  EXPECT_FALSE(cooked.ok());
+  EXPECT_TRUE(temp.files(".mka").empty()) << "what is half a file is taken away";
 }
 
 // A position that damage made is not filled up to.

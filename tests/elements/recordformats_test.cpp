@@ -145,6 +145,8 @@ TEST_F(RecorderTest, StrangersAcceptTheMatroskaFile) {
   const auto& ada = record["speakers"][0];
   EXPECT_EQ(ada["name"], "Ada");
   EXPECT_EQ(ada["user-id"], "7");
+  EXPECT_EQ(ada["files"][0]["name"], "recording.mka");
+  EXPECT_EQ(ada["files"][0]["samples"], 96000);
   EXPECT_EQ(ada["spurts"], nlohmann::json::parse("[[0,24000],[48000,96000]]"));
   EXPECT_EQ(ada["losses"], nlohmann::json::parse("[[67200,68160]]"));
   EXPECT_NE(ada["verdict"].get<std::string>().find("98.7 % original"), std::string::npos);
