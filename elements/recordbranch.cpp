@@ -95,9 +95,12 @@ GstElement* RecordBranch::make_fill() {
   return GST_ELEMENT(fill);
 }
 
-void RecordBranch::detach() {
+void RecordBranch::unlink() {
   ObjectPtr<GstPad> ghost(gst_element_get_static_pad(bin_.get(), "sink"));
   gst_pad_unlink(demux_pad_.get(), ghost.get());
+}
+
+void RecordBranch::detach() {
   if (passes_only()) {
     counts_.dropped += feed_of(fill_.get())->discarded();
   }

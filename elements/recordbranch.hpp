@@ -68,6 +68,7 @@ class RecordBranch final : public RecordOutput {
   GstElement* make_entry();
   GstElement* make_queue();
   GstElement* make_fill();
+  void unlink() override;
   void detach() override;
 
   const BranchContext context_;

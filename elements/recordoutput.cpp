@@ -43,6 +43,7 @@ void RecordOutput::close() {
     return;
   }
   give_up();
+  unlink();
   gst_element_set_state(bin_.get(), GST_STATE_NULL);
   detach();
   if (GST_OBJECT_PARENT(bin_.get()) == GST_OBJECT(parent_)) {

@@ -88,6 +88,8 @@ class RecordOutput : public std::enable_shared_from_this<RecordOutput> {
   virtual std::string who() const = 0;
 
  protected:
+  // Before the bin stops: nothing more comes to it, for what a stopped one refuses nobody counts.
+  virtual void unlink() {}
   // The last call before the bin goes.
   virtual void detach() {}
   std::optional<std::string> open_file(const RecordFolder& folder, const std::string& stem,
