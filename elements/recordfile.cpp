@@ -95,7 +95,7 @@ void remove_recorded_file(const RecordFolder& folder, const std::string& path) {
 
 Result<RecordFile, std::string> RecordFile::create(const RecordFolder& folder,
                                                    std::string_view stem,
-                                                   std::string_view extension) {
+                                                   std::string_view extension, int* cause) {
   for (unsigned attempt = 1; attempt <= max_attempts; attempt++) {
     const std::string name = numbered_name(stem, extension, attempt);
     UniqueFd fd(openat(folder.fd.get(), name.c_str(),
@@ -108,8 +108,11 @@ Result<RecordFile, std::string> RecordFile::create(const RecordFolder& folder,
       file.path_ = folder.path + "/" + name;
       return file;
     }
-    if (errno != EEXIST) {
-      return Failure{because("The file " + folder.path + "/" + name + " cannot be created", errno)};
+    if (const int error = errno; error != EEXIST) {
+      if (cause != nullptr) {
+        *cause = error;
+      }
+      return Failure{because("The file " + folder.path + "/" + name + " cannot be created", error)};
     }
   }
   return Failure{"There are too many files named " + std::string(stem) + " in " + folder.path +

@@ -55,9 +55,9 @@ void remove_recorded_file(const RecordFolder& folder, const std::string& path);
 class RecordFile {
  public:
   // Creates `stem.extension` (or `stem-2.extension`, ...) with mode 0600. Follows no link and
-  // never opens what exists.
+  // never opens what exists. The error is a sentence for the user; `cause` gets its errno.
   static Result<RecordFile, std::string> create(const RecordFolder& folder, std::string_view stem,
-                                                std::string_view extension);
+                                                std::string_view extension, int* cause = nullptr);
 
   int fd() const { return fd_.get(); }
   const std::string& path() const { return path_; }

@@ -74,13 +74,20 @@ void Recording::build(const OutputPtr& output) {
     note_file(output, false);
     return;
   }
-  if (output->give_up()) {
-    {
-      Lock lock(mutex_);
-      failed_++;
-    }
-    report_stopped(GST_ELEMENT(bin_), *output, others_go_on(output), *problem);
+  if (!output->give_up()) {
+    close(output);
+    return;
   }
+  if (is_full(output->error())) {
+    // Who begins to speak while the disk is full is recorded once there is space, as others are.
+    interrupt(output, std::string(g_strerror(output->error())) + ".");
+    return;
+  }
+  {
+    Lock lock(mutex_);
+    failed_++;
+  }
+  report_stopped(GST_ELEMENT(bin_), *output, others_go_on(output), *problem);
   close(output);
 }
 
@@ -101,6 +108,8 @@ void Recording::close(const OutputPtr& output) {
   if (output->kept()) {
     note_file(output, true);
     report_file(GST_ELEMENT(bin_), output);
+  } else if (const std::string path = output->path(); branch && !path.empty()) {
+    branch->log()->no_file(path.substr(path.rfind('/') + 1));
   }
   {
     Lock lock(mutex_);

@@ -66,11 +66,13 @@ class Recording {
   void close(const OutputPtr& output) EXCLUDES(mutex_);
   void end_when_done() EXCLUDES(mutex_);
   void file_failed(const OutputPtr& output) EXCLUDES(mutex_);
+  static bool is_full(int error);
   void interrupt(const OutputPtr& output, const std::string& reason) EXCLUDES(mutex_);
   static void count_unwritten(GstPad* pad, const SpeakerLogPtr& log);
   void resume() EXCLUDES(mutex_);
   bool folder_there() EXCLUDES(mutex_);
-  void start_mix(unsigned part, std::int64_t offset) EXCLUDES(mutex_);
+  // False when its file could not be made.
+  bool start_mix(unsigned part, std::int64_t offset) EXCLUDES(mutex_);
   void write_record(bool complete) EXCLUDES(mutex_);
   StructurePtr ledgers();
   void begin_record() EXCLUDES(mutex_);

@@ -3,6 +3,7 @@
 #include "elements/recording.hpp"
 #include "elements/recordreport.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -15,11 +16,11 @@ constexpr std::uint64_t enough_space = 8 * 1024 * 1024;
 // A new part starts on a multiple of this, which every format can.
 constexpr std::int64_t part_grid = 120;
 
-bool is_full(int error) {
+}  // namespace
+
+bool Recording::is_full(int error) {
   return error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
-
-}  // namespace
 
 void Recording::look_at_disk() {
   std::vector<OutputPtr> outputs;
@@ -67,24 +68,32 @@ void Recording::file_failed(const OutputPtr& output) {
 // Completes the file of a track that goes on in another one later.
 void Recording::interrupt(const OutputPtr& output, const std::string& reason) {
   const auto branch = std::dynamic_pointer_cast<RecordBranch>(output);
+  const std::string path = output->path();
+  const bool begun = !path.empty();
+  // A part that could not begin is tried again under its number; part 1 begins with the recording.
+  const unsigned next = std::max(output->part() + (begun ? 1U : 0U), 2U);
   bool first = false;
   {
     Lock lock(mutex_);
     waiting_.push_back({branch ? ref_object(branch->pad()) : ObjectPtr<GstPad>(),
-                        branch ? branch->log() : nullptr, output->part() + 1});
+                        branch ? branch->log() : nullptr, next});
     first = !std::exchange(waited_for_space_, true);
   }
   if (!branch) {
     context()->mix->set_output(nullptr);
   }
   if (first || !is_full(output->error())) {
-    report_warning(GST_ELEMENT(bin_),
-                   "The recording of " + output->who() + " to " + output->path() +
-                       " is interrupted: " + reason +
-                       " What was written is kept, and the recording goes on in a new file as soon "
-                       "as that is possible.");
+    report_warning(
+        GST_ELEMENT(bin_),
+        "The recording of " + output->who() +
+            (begun ? " to " + path + " is interrupted: " + reason +
+                         " What was written is kept, and the recording goes on in a new "
+                         "file as soon as that is possible."
+                   : " cannot begin: " + reason + " It does as soon as that is possible."));
   }
-  record_.event({now(), "interrupted", branch ? branch->user_id() : 0, reason, 0, 0});
+  if (begun || output->part() == 1) {
+    record_.event({now(), "interrupted", branch ? branch->user_id() : 0, reason, 0, 0});
+  }
   close(output);
 }
 
@@ -118,14 +127,17 @@ void Recording::resume() {
       return;
     }
     waiting.swap(waiting_);
-    waited_for_space_ = false;
   }
+  bool all = true;
   const std::int64_t newest = *context()->newest;
   const std::int64_t offset = (newest + part_grid - 1) / part_grid * part_grid;
   for (Waiting& w : waiting) {
-    record_.event({offset, "resumed", 0, {}, 0, 0});
     if (!w.pad) {
-      start_mix(w.part, context()->mix->position());
+      if (start_mix(w.part, context()->mix->position())) {
+        record_.event({offset, "resumed", 0, {}, 0, 0});
+      } else {
+        all = false;
+      }
       continue;
     }
     ObjectPtr<GstPad> peer(gst_pad_get_peer(w.pad.get()));
@@ -140,12 +152,19 @@ void Recording::resume() {
       outputs_.push_back(branch);
     }
     build(branch);
-    if (!branch->given_up()) {
-      GST_ELEMENT_INFO(
-          bin_, RESOURCE, WRITE,
-          ("The recording of %s goes on in %s.", branch->who().c_str(), branch->path().c_str()),
-          (nullptr));
+    if (branch->given_up()) {
+      all = false;
+      continue;
     }
+    record_.event({offset, "resumed", 0, {}, 0, 0});
+    GST_ELEMENT_INFO(
+        bin_, RESOURCE, WRITE,
+        ("The recording of %s goes on in %s.", branch->who().c_str(), branch->path().c_str()),
+        (nullptr));
+  }
+  if (all) {
+    Lock lock(mutex_);
+    waited_for_space_ = false;  // the next time is news again
   }
 }
 
@@ -164,16 +183,18 @@ bool Recording::folder_there() {
   return true;
 }
 
-void Recording::start_mix(unsigned part, std::int64_t offset) {
+bool Recording::start_mix(unsigned part, std::int64_t offset) {
   const auto output = std::make_shared<MixOutput>(bin_, context()->settings, offset, part);
   {
     Lock lock(mutex_);
     outputs_.push_back(output);
   }
   build(output);
-  if (!output->given_up()) {
-    context()->mix->set_output(output);
+  if (output->given_up()) {
+    return false;
   }
+  context()->mix->set_output(output);
+  return true;
 }
 
 }  // namespace discord

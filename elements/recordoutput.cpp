@@ -20,9 +20,11 @@ std::optional<std::string> RecordOutput::open_file(const RecordFolder& folder,
                                                    const std::string& stem,
                                                    const record::TrackTags& tags) {
   const std::string part = part_ > 1 ? ".part" + std::to_string(part_) : std::string();
+  int cause = 0;
   Result<RecordFile, std::string> file =
-      RecordFile::create(folder, stem + part, record::extension(settings_->format));
+      RecordFile::create(folder, stem + part, record::extension(settings_->format), &cause);
   if (!file.ok()) {
+    open_error_ = cause;
     return file.error();
   }
   const std::string path = file->path();
@@ -31,6 +33,7 @@ std::optional<std::string> RecordOutput::open_file(const RecordFolder& folder,
       record::make_container(settings_->format, tags, settings_->riff_limit), settings_->disk);
   if (!writer->begin()) {
     writer->remove();
+    open_error_ = writer->error();
     return "The file " + path + " cannot be written: " + g_strerror(writer->error()) + ".";
   }
   Lock lock(mutex_);
@@ -49,13 +52,17 @@ void RecordOutput::close() {
   if (GST_OBJECT_PARENT(bin_.get()) == GST_OBJECT(parent_)) {
     gst_bin_remove(parent_, bin_.get());
   }
-  if (const std::shared_ptr<TrackWriter> w = writer()) {
+  const std::shared_ptr<TrackWriter> w = writer();
+  if (w) {
     kept_ = w->has_content();
     if (kept_) {
       w->finish(samples());
     } else {
-      w->remove();  // nothing of this speaker could be decoded
+      w->remove();  // nothing of this speaker could be decoded, or nothing written
     }
+  }
+  if (!kept_ && error() != 0) {
+    counts_.dropped = counts_.buffers.load();  // wherever in the branch it was
   }
 }
 
@@ -76,7 +83,7 @@ std::uint64_t RecordOutput::bytes() const {
 
 int RecordOutput::error() const {
   const std::shared_ptr<TrackWriter> w = writer();
-  return w ? w->error() : 0;
+  return w ? w->error() : open_error_.load();
 }
 
 bool RecordOutput::deleted() const {

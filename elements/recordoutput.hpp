@@ -71,7 +71,7 @@ class RecordOutput : public std::enable_shared_from_this<RecordOutput> {
   // Empty before the file exists.
   std::string path() const EXCLUDES(mutex_);
   std::uint64_t bytes() const EXCLUDES(mutex_);
-  // errno of what ended the writing, or 0.
+  // errno of what ended the writing, or kept it from beginning; or 0.
   int error() const EXCLUDES(mutex_);
   // Somebody took the file away.
   bool deleted() const EXCLUDES(mutex_);
@@ -107,6 +107,7 @@ class RecordOutput : public std::enable_shared_from_this<RecordOutput> {
   std::atomic<bool> closed_ = false;
   std::atomic<bool> kept_ = false;
   std::atomic<bool> given_up_ = false;
+  std::atomic<int> open_error_ = 0;
   mutable Mutex mutex_;
   std::shared_ptr<TrackWriter> writer_ GUARDED_BY(mutex_);
 };

@@ -81,8 +81,7 @@ std::string verdict_of(const SpeakerLog::View& v) {
     out += ", " + percent(100.0 * static_cast<double>(c.lost + c.concealed) / all) + " lost";
   }
   if (c.dropped != 0) {
-    out += ", " + percent(100.0 * static_cast<double>(c.dropped) / all) +
-           " not written";
+    out += ", " + percent(100.0 * static_cast<double>(c.dropped) / all) + " not written";
   }
   if (!v.losses.empty()) {
     out += ", first at " + clock_of(v.losses.front().first);
@@ -140,6 +139,11 @@ void SpeakerLog::file(const File& file) {
     }
   }
   all_.files.push_back(file);
+}
+
+void SpeakerLog::no_file(const std::string& name) {
+  Lock lock(mutex_);
+  std::erase_if(all_.files, [&](const File& known) { return known.name == name; });
 }
 
 void SpeakerLog::add(const OutputCounts& counts) {

@@ -42,6 +42,8 @@ class SpeakerLog {
   void loss(std::int64_t begin, std::int64_t end) EXCLUDES(mutex_);
   // A file was begun, or is complete.
   void file(const File& file) EXCLUDES(mutex_);
+  // It was taken away again, for there is nothing in it.
+  void no_file(const std::string& name) EXCLUDES(mutex_);
   void add(const OutputCounts& counts) EXCLUDES(mutex_);
   // Packets came while there was no file.
   void unwritten(guint64 packets) EXCLUDES(mutex_);

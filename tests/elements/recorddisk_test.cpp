@@ -257,6 +257,58 @@ TEST_F(RecordDisk, AFullDiskMakesAPauseAndANewPart) {
   }
 }
 
+// Somebody whose file cannot even be created is recorded as soon as there is space, as those are
+// whose file was interrupted.
+TEST_F(RecordDisk, WhoBeginsToSpeakOnAFullDiskIsRecordedLater) {
+  for (const char* format : {"wav", "flac", "mp3", "ogg"}) {
+    SCOPED_TRACE(format);
+    disk_ = std::make_shared<FakeDisk>();
+    Feeder feeder;
+    feeder.live = true;
+    GstElement* e = make_recorder();
+    const std::string folder = (where_ / format).string();
+    g_object_set(e, "location", folder.c_str(), "flat", TRUE, nullptr);
+    gst_util_set_object_arg(G_OBJECT(e), "format", format);
+    set_record_disk(GST_DISCORD_RECORD_SINK(e), disk_, record::default_riff_limit);
+    ASSERT_TRUE(feeder.start(e));
+    disk_->set_full(true);
+    Tone tone(440);
+    unsigned i = 0;
+    feeder.push(100, 7, i++ * frame, tone.next());
+    // The header of an MP3 comes with its first frame.
+    MessagePtr told;
+    for (; i < 1000 && !told; i++) {
+      EXPECT_EQ(feeder.push(100, 7, i * frame, tone.next()), GST_FLOW_OK) << "the call goes on";
+      told = feeder.message(GST_MESSAGE_WARNING, 10 * GST_MSECOND);
+    }
+    ASSERT_TRUE(told);
+    disk_->set_full(false);
+    ASSERT_TRUE(feeder.message(GST_MESSAGE_INFO)) << "the user is told that it goes on";
+    const guint64 before = unwritten(e);
+    for (unsigned n = 0; n < 50; n++, i++) {
+      EXPECT_EQ(feeder.push(100, 7, i * frame, tone.next()), GST_FLOW_OK);
+    }
+    feeder.eos();
+    const MessagePtr end =
+        feeder.message(static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+    ASSERT_TRUE(end && GST_MESSAGE_TYPE(end.get()) == GST_MESSAGE_EOS);
+    EXPECT_GE(before, 1u) << "what came while there was no file is counted";
+    const fs::path second = folder + "/7.part2." + format;
+    ASSERT_TRUE(fs::exists(second));
+    if (has_program("ffmpeg")) {
+      const auto heard = heard_by_ffmpeg(second);
+      EXPECT_GE(heard.size(), 50u * 960 - 240);
+      EXPECT_GT(rms(heard, heard.size() - 20000, heard.size() - 2000), 4000);
+    }
+    std::ifstream in(folder + "/session.json");
+    const auto record = nlohmann::json::parse(in);
+    const auto& files = record["speakers"][0]["files"];
+    ASSERT_EQ(files.size(), 1u) << record;
+    EXPECT_EQ(files[0]["offset"].get<std::int64_t>() + files[0]["samples"].get<std::int64_t>(),
+              record["samples"].get<std::int64_t>());
+  }
+}
+
 TEST_F(RecordDisk, AFolderThatIsTakenAwayIsMadeAnew) {
   ASSERT_TRUE(start_with_disk("wav"));
   Tone tone(440);
