@@ -243,9 +243,7 @@ class MainGateway {
   void on(const gateway::Malformed&, Time, Out& out);
   void malformed(MessageError error, Out& out);
 
-  // main_gateway_seats.cpp: guilds and who sits where.
-  void on(gateway::VoiceState& message, Time now, Out& out);
-  void on(gateway::VoiceServer& message, Time now, Out& out);
+  // main_gateway_guilds.cpp: what is where, and who is called what.
   void on(gateway::GuildCreate& message, Time now, Out& out);
   void on(const gateway::GuildUpdate& message, Time now, Out& out);
   void on(const gateway::GuildDelete& message, Time now, Out& out);
@@ -254,6 +252,15 @@ class MainGateway {
   void on(const gateway::RoleChanged& message, Time now, Out& out);
   void on(const gateway::RoleDeleted& message, Time now, Out& out);
   void on(const gateway::MembersChanged& message, Time now, Out& out);
+  void tell_name(const Seat& seat, std::uint64_t user, Out& out);
+  void request_names(Time now, Out& out);
+  Guild& guild_at(std::uint64_t id);
+
+  // main_gateway_seats.cpp: who sits where.
+  // A voice server without address to one with, and a guild that was away to a seat in it.
+  static constexpr Duration failover_timeout = std::chrono::seconds(90);
+  void on(gateway::VoiceState& message, Time now, Out& out);
+  void on(gateway::VoiceServer& message, Time now, Out& out);
   void session_new(Time now, Out& out);
   void session_resumed(Time now, Out& out);
   void seat_waits(Seat& seat, Time now, Out& out);
@@ -263,13 +270,10 @@ class MainGateway {
   void give(Seat& seat, Out& out);
   void seat_due(Seat& seat, Time now, Out& out);
   void suspend(const Seat& seat, std::string reason, Duration patience, Out& out);
-  void tell_name(const Seat& seat, std::uint64_t user, Out& out);
-  void request_names(Time now, Out& out);
   void end_seat(SeatId id, FailKind kind, std::string message, std::string debug, Out& out);
   bool refuse(Seat& seat, JoinProblem problem, Out& out);
   Seat* seat_of(std::uint64_t guild);
   Seat* find(SeatId id);
-  Guild& guild_at(std::uint64_t id);
 
   gateway::Options options_;
   Random random_;
