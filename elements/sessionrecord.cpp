@@ -70,7 +70,8 @@ std::string verdict_of(const SpeakerLog::View& v) {
   const guint64 missing = c.lost + c.recovered + c.concealed + c.dropped;
   const auto all = static_cast<double>(c.packets - std::min(c.packets, c.dropped) + missing);
   if (missing == 0 || all == 0) {
-    return who + ": complete, " + std::to_string(v.spurts.size()) + " talk spurts";
+    return who + ": complete, " + std::to_string(v.spurts.size()) +
+           (v.spurts.size() == 1 ? " talk spurt" : " talk spurts");
   }
   std::string out =
       who + ": " + percent(100.0 * (all - static_cast<double>(missing)) / all) + " original";

@@ -76,33 +76,20 @@ std::string words(const std::map<std::string, std::uint64_t>& dropped) {
   return out;
 }
 
+}  // namespace
+
 std::string level_bar(const Row& row) {
   constexpr int cells = 10;
   if (!row.speaking || !row.level) {
-    return std::string(cells, '.') + (row.speaking ? " talks" : "      ");
+    return std::string(cells, '.') + (row.speaking ? " talks" : "");
   }
   // Speech lies between -60 dBov and -10 dBov.
   const int level = -static_cast<int>(*row.level);
   const int full = std::min(std::max((level + 60) * cells / 50, 0), cells);
   char text[32];
-  std::snprintf(text, sizeof text, " %3d dB", level);
-  text[6] = '\0';
+  std::snprintf(text, sizeof text, " %4d dB", level);
   return std::string(static_cast<std::size_t>(full), '#') +
          std::string(static_cast<std::size_t>(cells - full), '.') + text;
-}
-
-}  // namespace
-
-std::string human_bytes(std::uint64_t bytes) {
-  char text[32];
-  if (bytes < 1000) {
-    std::snprintf(text, sizeof text, "%d B", static_cast<int>(bytes));
-  } else if (bytes < 1'000'000) {
-    std::snprintf(text, sizeof text, "%.1f kB", static_cast<double>(bytes) / 1e3);
-  } else {
-    std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
-  }
-  return text;
 }
 
 std::vector<std::string> fit(std::vector<std::string> lines, std::size_t columns,
@@ -123,33 +110,15 @@ std::vector<std::string> fit(std::vector<std::string> lines, std::size_t columns
   return lines;
 }
 
-std::string human_time(double seconds) {
-  const long whole = static_cast<long>(seconds);
-  char text[48];
-  std::snprintf(text, sizeof text, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
-  return text;
-}
-
-std::string human_name(const std::string& name, std::size_t columns) {
-  gchar* valid = g_utf8_make_valid(name.data(), static_cast<gssize>(name.size()));
-  std::string out;
-  for (const gchar* p = valid; *p != '\0' && columns > 0; p = g_utf8_next_char(p)) {
-    const gunichar c = g_utf8_get_char(p);
-    if (!g_unichar_isprint(c) || g_unichar_iszerowidth(c) != FALSE) {
-      continue;
-    }
-    const std::size_t width = g_unichar_iswide(c) != FALSE ? 2 : 1;
-    if (width > columns) {
-      break;
-    }
-    out.append(p, static_cast<const gchar*>(g_utf8_next_char(p)));
-    columns -= width;
-  }
-  g_free(valid);
-  return out + std::string(columns, ' ');
-}
-
 // --- View ---
+
+std::uint64_t Row::bytes() const {
+  std::uint64_t sum = 0;
+  for (const auto& [path, size] : files) {
+    sum += size;
+  }
+  return sum;
+}
 
 std::uint64_t Row::drops() const {
   std::uint64_t sum = unwritten;
@@ -170,9 +139,9 @@ void View::set_speaking(std::uint64_t user, bool speaking) {
 }
 
 std::uint64_t View::bytes() const {
-  std::uint64_t sum = journal_bytes_;
+  std::uint64_t sum = journal_bytes_ + (mix_ ? mix_->bytes() : 0);
   for (const auto& [user, row] : rows_) {
-    sum += row.bytes;
+    sum += row.bytes();
   }
   return sum;
 }
@@ -245,12 +214,14 @@ void View::update(const Chain& chain) {
   if (chain.record != nullptr) {
     const StructurePtr recorded = stats_of(chain.record);
     for_each_row(recorded.get(), "files", [&](const GstStructure* file) {
-      Row& row = rows_[number(file, "user-id")];
+      guint ssrc = 0;
+      gst_structure_get_uint(file, "ssrc", &ssrc);
+      const std::uint64_t user = number(file, "user-id");
+      Row& row = user == 0 && ssrc == 0 ? mix_.emplace(mix_.value_or(Row())) : rows_[user];
       row.unwritten += number(file, "num-dropped");
       const gchar* path = gst_structure_get_string(file, "path");
       if (path != nullptr && *path != '\0') {
-        row.path = path;
-        row.bytes = number(file, "bytes");
+        row.files[path] = number(file, "bytes");
       }
     });
     if (const GValue* journal = gst_structure_get_value(recorded.get(), "journal")) {
@@ -268,15 +239,15 @@ std::vector<std::string> View::table(double seconds) const {
   lines.push_back(human_time(seconds) + "  " + human_bytes(bytes()) +
                   (encryption_.empty() ? "" : "  " + encryption_));
   char text[256];
-  std::snprintf(text, sizeof text, "%-22s %-16s %8s %6s %8s %9s", "speaker", "level", "received",
+  std::snprintf(text, sizeof text, "%-22s %-18s %8s %6s %8s %9s", "speaker", "level", "received",
                 "lost", "dropped", "file");
   lines.emplace_back(text);
   std::map<std::string, std::uint64_t> why;
   for (const auto& [user, row] : rows_) {
-    std::snprintf(text, sizeof text, " %-16s %8llu %6llu %8llu %9s", level_bar(row).c_str(),
+    std::snprintf(text, sizeof text, " %-18s %8llu %6llu %8llu %9s", level_bar(row).c_str(),
                   static_cast<unsigned long long>(row.received),
                   static_cast<unsigned long long>(row.lost),
-                  static_cast<unsigned long long>(row.drops()), human_bytes(row.bytes).c_str());
+                  static_cast<unsigned long long>(row.drops()), human_bytes(row.bytes()).c_str());
     lines.push_back(human_name(row.name.empty() ? std::to_string(user) : row.name, 22) + text);
     for (const auto& [word, count] : row.dropped) {
       why[word] += count;
@@ -284,6 +255,11 @@ std::vector<std::string> View::table(double seconds) const {
     if (row.unwritten > 0) {
       why["disk too slow"] += row.unwritten;
     }
+  }
+  if (mix_) {
+    std::snprintf(text, sizeof text, " %-18s %8s %6s %8s %9s", "", "", "", "",
+                  human_bytes(mix_->bytes()).c_str());
+    lines.push_back(human_name("everybody", 22) + text);
   }
   lines.push_back("dropped: " + (why.empty() ? "-" : words(why)) +
                   "; of nobody: " + (nobody_.empty() ? "-" : nobody_));
@@ -303,8 +279,11 @@ std::string View::line(double seconds) const {
                                  : "quiet",
                   static_cast<unsigned long long>(row.received),
                   static_cast<unsigned long long>(row.lost), why.empty() ? "-" : why.c_str(),
-                  human_bytes(row.bytes).c_str());
+                  human_bytes(row.bytes()).c_str());
     out += text;
+  }
+  if (mix_) {
+    out += " | everybody " + human_bytes(mix_->bytes());
   }
   return out + " | nobody: " + (nobody_.empty() ? "-" : nobody_);
 }

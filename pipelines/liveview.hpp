@@ -1,6 +1,8 @@
 // What a recording looks like while it goes on: one row a speaker.
 #pragma once
 
+#include "human.hpp"
+
 #include <gst/gst.h>
 #include <cstdint>
 #include <map>
@@ -18,9 +20,9 @@ struct Row {
   std::uint64_t lost = 0;
   std::map<std::string, std::uint64_t> dropped;  // by cause, in words
   std::uint64_t unwritten = 0;                   // packets the disk was too slow for
-  std::uint64_t bytes = 0;
-  std::string path;
+  std::map<std::string, std::uint64_t> files;    // bytes of each, also of those that are complete
 
+  std::uint64_t bytes() const;
   std::uint64_t drops() const;
 };
 
@@ -32,6 +34,9 @@ struct Chain {
   GstElement* workers = nullptr;
   GstElement* record = nullptr;
 };
+
+// Ten cells and the figure of who speaks; no wider than 18 columns.
+std::string level_bar(const Row& row);
 
 // Collects the `stats` of the elements into rows, by user id.
 class View {
@@ -61,6 +66,7 @@ class View {
 
  private:
   std::map<std::uint64_t, Row> rows_;
+  std::optional<Row> mix_;  // the file of everybody
   std::map<std::uint64_t, bool> told_speaking_;
   std::string nobody_;
   std::string encryption_;
@@ -84,11 +90,5 @@ class Screen {
  private:
   std::size_t drawn_ = 0;
 };
-
-std::string human_bytes(std::uint64_t bytes);
-// "1:02:03"
-std::string human_time(double seconds);
-// A stranger's name without what would move the cursor, cut or filled up to so many columns.
-std::string human_name(const std::string& name, std::size_t columns);
 
 }  // namespace pipelines

@@ -148,6 +148,17 @@ class Programs(unittest.TestCase):
         self.assertGreater(lengths["500"], 1.5)
         self.assertTrue((self.folder / "out" / "recording.journal").exists())
 
+    def test_a_file_may_begin_with_its_speaker(self):
+        self.call()
+        recorder = self.record("--max-duration", "2s", "--align", "speaker", "--layout", "both")
+        out, _ = recorder.communicate(timeout=PATIENCE)
+        self.assertEqual(recorder.returncode, 0)
+        session = json.loads((self.folder / "out" / "session.json").read_text())
+        self.assertEqual(session["align"], "speaker")
+        for speaker in session["speakers"]:
+            self.assertEqual(speaker["files"][0]["offset"], speaker["spurts"][0][0])
+        self.assertIn(b" | everybody ", out)
+
     def test_stops_cleanly_on_signals(self):
         self.call()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -274,6 +285,8 @@ class Programs(unittest.TestCase):
             recorder.stdin.write(json.dumps(what).encode() + b"\n")
             recorder.stdin.flush()
 
+        do(do="mark", label="too early")
+        self.assertIn("not been joined", lines.wait("error")["text"])
         do(do="join", endpoint=ready["endpoint"])
         self.assertIn("session-id", lines.wait("error")["text"])
         do(do="join", **{k: ready[k] for k in ("endpoint", "session_id", "token", "user_id",
@@ -703,6 +716,9 @@ class Programs(unittest.TestCase):
         self.assertNotIn("error", [e["event"] for e in lines.seen])
         lengths = self.lengths(self.folder / "out")
         self.assertIn("500-Ada", lengths)
+        told = [s["user_id"] for e in lines.seen if e["event"] == "stats" for s in e["speakers"]]
+        self.assertIn("500", told)
+        self.assertNotIn("0", told, "the mix is no speaker")
         # Shorter than the mix lies behind: an EOS sent to the pipeline once ended it empty.
         self.assertAlmostEqual(lengths["mix"], lengths["500-Ada"], delta=0.003)
         session = json.loads((self.folder / "out" / "session.json").read_text())

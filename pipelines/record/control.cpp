@@ -13,6 +13,7 @@ using pipelines::human_time;
 
 void Recorder::mark(const std::string& label) {
   if (!elements_.record || started_ == 0) {
+    event({{"event", "error"}, {"text", "The call has not been joined yet; nothing is marked."}});
     return;
   }
   const std::string name = label.empty() ? "Mark " + std::to_string(marks_ + 1) : label;

@@ -101,6 +101,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   gchar* location = nullptr;
   gchar* format = nullptr;
   gchar* layout = nullptr;
+  gchar* align = nullptr;
   gchar* e2ee = nullptr;
   gchar* max_duration = nullptr;
   gchar* max_size = nullptr;
@@ -135,6 +136,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
       {"format", 'f', 0, G_OPTION_ARG_STRING, &format, "mp3, wav, flac, ogg or mka (mp3)",
        "FORMAT"},
       {"layout", 0, 0, G_OPTION_ARG_STRING, &layout, "tracks, mix or both (tracks)", "LAYOUT"},
+      {"align", 0, 0, G_OPTION_ARG_STRING, &align, "begin with session or speaker (session)",
+       "WHERE"},
       {"bitrate", 'b', 0, G_OPTION_ARG_INT, &bitrate, "kbit/s of MP3, and of a mix in Ogg (192)",
        "N"},
       {"no-journal", 0, 0, G_OPTION_ARG_NONE, &no_journal, "leave no journal", nullptr},
@@ -186,6 +189,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   text(location, o.location);
   text(format, o.format);
   text(layout, o.layout);
+  text(align, o.align);
   text(e2ee, o.e2ee);
   text(users, o.users);
   if (auto heard = discord::media::UserRule::parse(o.users, include_bots == FALSE); heard.ok()) {
@@ -240,6 +244,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   };
   one_of("format", o.format, {"mp3", "wav", "flac", "ogg", "mka"});
   one_of("layout", o.layout, {"tracks", "mix", "both"});
+  one_of("align", o.align, {"session", "speaker"});
   one_of("e2ee", o.e2ee, {"auto", "required", "off"});
   if (ok && bitrate != bitrate_of_the_format && (bitrate < 32 || bitrate > 320)) {
     ok = complain("A bitrate of " + std::to_string(bitrate) +

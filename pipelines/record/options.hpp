@@ -22,6 +22,7 @@ struct Options {
   bool flat = false;
   std::string format = "mp3";
   std::string layout;    // empty: the element's own
+  std::string align;     // the same
   unsigned bitrate = 0;  // 0: the element's own
   std::string e2ee;      // empty: the element's own
   bool journal = true;

@@ -90,8 +90,12 @@ std::optional<std::string> RecorderPipeline::build(const Options& options) {
   if (auto problem = set_enum(sink, "format", options.format)) {
     return problem;
   }
-  if (!options.layout.empty()) {
-    if (auto problem = set_enum(sink, "layout", options.layout)) {
+  for (const auto& [property, value] :
+       {std::pair{"layout", &options.layout}, std::pair{"align", &options.align}}) {
+    if (value->empty()) {
+      continue;
+    }
+    if (auto problem = set_enum(sink, property, *value)) {
       return problem;
     }
   }

@@ -102,7 +102,7 @@ nlohmann::json Recorder::stats() const {
     nlohmann::json one = {{"user_id", id_text(user)},   {"name", valid(row.name)},
                           {"speaking", row.speaking},   {"received", row.received},
                           {"lost", row.lost},           {"dropped", row.dropped},
-                          {"unwritten", row.unwritten}, {"bytes", row.bytes}};
+                          {"unwritten", row.unwritten}, {"bytes", row.bytes()}};
     if (row.speaking && row.level) {
       one["level"] = -static_cast<int>(*row.level);
     }

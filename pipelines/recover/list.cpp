@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "recover/list.hpp"
 
+#include "human.hpp"
+
 #include <glib.h>
 #include <algorithm>
 #include <cstdio>
@@ -10,6 +12,7 @@ namespace recover {
 
 using namespace discord;
 using namespace discord::record;
+using pipelines::human_name;
 
 namespace {
 
@@ -20,21 +23,10 @@ std::string valid(const std::string& text) {
   return out;
 }
 
-// A stranger's name may hold what moves a terminal's cursor.
-std::string printable(const std::string& name, glong columns) {
-  std::string out;
-  const std::string text = valid(name);
-  for (const gchar* p = text.c_str(); *p != '\0' && columns > 0; p = g_utf8_next_char(p)) {
-    const gunichar c = g_utf8_get_char(p);
-    if (g_unichar_isprint(c)) {
-      out.append(p, static_cast<const gchar*>(g_utf8_next_char(p)));
-      columns--;
-    }
-  }
-  for (; columns > 0; columns--) {
-    out += ' ';
-  }
-  return out;
+// What can be seen of a name.
+std::string shown(const std::string& name, std::size_t columns) {
+  const std::string seen = human_name(name, columns);
+  return seen.find_first_not_of(' ') != std::string::npos ? seen : human_name("(no name)", columns);
 }
 
 std::string when(const JournalSession& session) {
@@ -83,21 +75,20 @@ std::string table(const JournalSummary& s) {
                   static_cast<unsigned long long>(key.user_id != 0 ? key.user_id : key.ssrc),
                   clock_time(speaker.first).c_str(), clock_time(speaker.spoken).c_str(),
                   static_cast<unsigned long long>(speaker.losses), share(speaker) * 100);
-    out += printable(speaker.name.empty() ? "(no name)" : speaker.name, 19) + text;
+    out += shown(speaker.name, 19) + text;
   }
   if (s.speakers.empty()) {
     out += "Nobody spoke.\n";
   }
   for (const JournalEvent& mark : s.marks) {
-    out += "mark " + clock_time(mark.sample) + " " + printable(mark.text, 60) + "\n";
+    out += "mark " + clock_time(mark.sample) + " " + human_name(mark.text, 60) + "\n";
   }
   if (s.damaged_stretches > 0) {
-    std::snprintf(
-        text, sizeof text,
-        "%llu damaged stretches of %llu bytes in all; at least %llu records are missing.\n",
-        static_cast<unsigned long long>(s.damaged_stretches),
-        static_cast<unsigned long long>(s.damaged_bytes),
-        static_cast<unsigned long long>(s.missing_records));
+    std::snprintf(text, sizeof text,
+                  "Stretches damaged: %llu (%llu bytes); records missing: at least %llu.\n",
+                  static_cast<unsigned long long>(s.damaged_stretches),
+                  static_cast<unsigned long long>(s.damaged_bytes),
+                  static_cast<unsigned long long>(s.missing_records));
     out += text;
     for (std::size_t i = 0; i < std::min<std::size_t>(s.damage.size(), 10); i++) {
       const JournalDamage& d = s.damage[i];

@@ -215,7 +215,7 @@ int run_erase(const Arguments& a) {
     g_print("Removed %s.\n", path.c_str());
   }
   if (done->damaged > 0) {
-    g_print("%" G_GUINT64_FORMAT " damaged stretches were left out too.\n",
+    g_print("Damaged stretches left out too: %" G_GUINT64_FORMAT ".\n",
             static_cast<guint64>(done->damaged));
   }
   for (const std::string& path : done->shared) {
@@ -271,8 +271,8 @@ int run_rebuild(const Arguments& a, const record::JournalSummary& summary) {
     g_printerr("Warning: %s\n", warning.c_str());
   }
   if (recover::incomplete(summary)) {
-    g_printerr("Something is missing: %" G_GUINT64_FORMAT " damaged stretches (%" G_GUINT64_FORMAT
-               " bytes), %" G_GUINT64_FORMAT " packets dropped.\n",
+    g_printerr("Something is missing. Damaged stretches: %" G_GUINT64_FORMAT " (%" G_GUINT64_FORMAT
+               " bytes); packets dropped: %" G_GUINT64_FORMAT ".\n",
                static_cast<guint64>(summary.damaged_stretches),
                static_cast<guint64>(summary.damaged_bytes), static_cast<guint64>(summary.dropped));
   }

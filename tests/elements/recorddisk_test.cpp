@@ -387,7 +387,7 @@ TEST_F(RecordDisk, TheSessionRecordTellsWhoSpokeWhenAndWhatWasLost) {
   EXPECT_TRUE(zoe["files"][0]["complete"]);
   std::printf("  %s\n", zoe["verdict"].get<std::string>().c_str());
   EXPECT_NE(zoe["verdict"].get<std::string>().find("98.7 % original"), std::string::npos);
-  EXPECT_EQ(record["speakers"][1]["verdict"], "(9): complete, 1 talk spurts");
+  EXPECT_EQ(record["speakers"][1]["verdict"], "(9): complete, 1 talk spurt");
   bool marked = false;
   for (const auto& e : record["events"]) {
     marked = marked || (e["what"] == "mark" && e["label"] == "here");

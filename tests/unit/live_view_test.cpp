@@ -31,6 +31,24 @@ TEST(LiveView, TheTableFitsEightyColumns) {
   }
 }
 
+TEST(LiveView, ALevelHasItsUnit) {
+  pipelines::Row row;
+  row.speaking = true;
+  row.level = 17;
+  EXPECT_EQ(pipelines::level_bar(row), "########..  -17 dB");
+  row.level = 127;
+  EXPECT_EQ(pipelines::level_bar(row), ".......... -127 dB");
+  row.speaking = false;
+  EXPECT_EQ(pipelines::level_bar(row), "..........");
+}
+
+// What a file had before the disk was full counts on when its speaker has a new part.
+TEST(LiveView, AllPartsOfASpeakerAreCounted) {
+  pipelines::Row row;
+  row.files = {{"7.wav", 1000}, {"7.part2.wav", 500}};
+  EXPECT_EQ(row.bytes(), 1500u);
+}
+
 TEST(LiveView, ANameMovesNoCursor) {
   EXPECT_EQ(pipelines::human_name("a\x1b[2Jb\n\xff", 12), "a[2Jb\xef\xbf\xbd      ");
   EXPECT_EQ(pipelines::human_name("\xe6\xbc\xa2\xe5\xad\x97", 3), "\xe6\xbc\xa2 ")
