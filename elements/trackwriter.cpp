@@ -73,7 +73,12 @@ bool TrackWriter::overwrite(std::uint64_t offset, ByteSpan piece) {
 
 void TrackWriter::finish(std::uint64_t samples) {
   // Also after a failure: what is patched has its place on the disk already.
-  apply(container_->finish(size_, samples));
+  const record::Ending ending = container_->finish(size_, samples);
+  apply(ending.patches);
+  if (ending.size && *ending.size < size_ &&
+      ftruncate(file_.fd(), static_cast<off_t>(*ending.size)) == 0) {
+    size_ = *ending.size;
+  }
 }
 
 void TrackWriter::apply(const record::Patches& patches) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,12 @@ struct Patch {
 };
 using Patches = std::vector<Patch>;
 
+// How a file is completed.
+struct Ending {
+  Patches patches;
+  std::optional<std::uint64_t> size;  // bytes; what lies behind is cut off
+};
+
 // Sans-I/O: it is told what comes out of the encoder, and says what goes into the file.
 class Container {
  public:
@@ -48,7 +55,7 @@ class Container {
   // What makes a file of `file_size` bytes right as it is now, all earlier patches being in it.
   virtual Patches refresh(std::uint64_t file_size) = 0;
   // The same once nothing follows and the track is `samples` long.
-  virtual Patches finish(std::uint64_t file_size, std::uint64_t samples) = 0;
+  virtual Ending finish(std::uint64_t file_size, std::uint64_t samples) = 0;
 };
 
 // `riff_limit`: bytes from which on a WAV file is an RF64 file; lowered in tests.

@@ -38,8 +38,8 @@ Patches FlacFile::refresh(std::uint64_t file_size) {
   return completed_ || file_size < frames_end_ ? Patches{} : sizes();
 }
 
-Patches FlacFile::finish(std::uint64_t file_size, std::uint64_t) {
-  return refresh(file_size);
+Ending FlacFile::finish(std::uint64_t file_size, std::uint64_t) {
+  return {refresh(file_size), std::nullopt};
 }
 
 }  // namespace discord::record

@@ -14,7 +14,7 @@ class FlacFile final : public Container {
     return first_end_ != 0 && file_size >= first_end_;
   }
   Patches refresh(std::uint64_t file_size) override;
-  Patches finish(std::uint64_t file_size, std::uint64_t samples) override;
+  Ending finish(std::uint64_t file_size, std::uint64_t samples) override;
 
  private:
   Patches sizes() const;

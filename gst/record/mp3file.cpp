@@ -181,14 +181,15 @@ Patches Mp3File::refresh(std::uint64_t file_size) {
   return out;
 }
 
-Patches Mp3File::finish(std::uint64_t file_size, std::uint64_t samples) {
+Ending Mp3File::finish(std::uint64_t file_size, std::uint64_t samples) {
   if (frame_.empty() || file_size < info_at_ + bytes_) {
     return {};
   }
   samples = (samples * rate_ + 24000) / 48000;
   const std::uint64_t all = frames_ * samples_per_frame_;
   const std::uint64_t padding = all > samples + encoder_delay ? all - samples - encoder_delay : 0;
-  return {patch(static_cast<std::uint32_t>(std::min<std::uint64_t>(padding, 0xfff)))};
+  return {{patch(static_cast<std::uint32_t>(std::min<std::uint64_t>(padding, 0xfff)))},
+          std::nullopt};
 }
 
 }  // namespace discord::record

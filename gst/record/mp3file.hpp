@@ -17,7 +17,7 @@ class Mp3File final : public Container {
     return !frame_.empty() && file_size > info_at_ + frame_.size();
   }
   Patches refresh(std::uint64_t file_size) override;
-  Patches finish(std::uint64_t file_size, std::uint64_t samples) override;
+  Ending finish(std::uint64_t file_size, std::uint64_t samples) override;
 
  private:
   Patch patch(std::uint32_t padding) const;

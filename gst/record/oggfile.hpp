@@ -3,6 +3,8 @@
 
 #include "record/container.hpp"
 
+#include <array>
+
 namespace discord::record {
 
 // The checksum of a page whose own checksum field is zero.
@@ -15,15 +17,23 @@ class OggFile final : public Container {
     return sound_at_ != 0 && file_size > sound_at_;
   }
   Patches refresh(std::uint64_t) override { return {}; }  // each page stands for itself
-  // Cuts what the last packet has beyond `samples` off by the granule position of its page.
-  Patches finish(std::uint64_t file_size, std::uint64_t samples) override;
+  // Cuts what lies beyond `samples` off: whole pages and packets, and the rest by the granule
+  // position of the page that is last then.
+  Ending finish(std::uint64_t file_size, std::uint64_t samples) override;
 
  private:
-  Bytes page_;  // the last one
-  std::uint64_t page_at_ = 0;
+  struct Page {
+    Bytes bytes;
+    std::uint64_t at = 0;
+    std::uint64_t granule = 0;
+  };
+  // A track is ahead of its end by 40 ms and a packet at most (OpusTrack), and a page is 40 ms or a
+  // packet long.
+  static constexpr std::size_t kept = 4;
+
+  std::array<Page, kept> pages_;  // the last ones; number n is at n % kept
+  std::uint64_t count_ = 0;
   std::uint64_t sound_at_ = 0;  // of the first page with sound
-  std::uint64_t granule_before_ = 0;
-  std::uint64_t granule_ = 0;
   std::uint64_t pre_skip_ = 0;
 };
 

@@ -17,7 +17,9 @@ class WavFile final : public Container {
   Bytes before(ByteSpan, std::uint64_t, std::uint64_t) override { return {}; }
   bool has_sound(std::uint64_t file_size) const override { return file_size > head_size; }
   Patches refresh(std::uint64_t file_size) override;
-  Patches finish(std::uint64_t file_size, std::uint64_t) override { return refresh(file_size); }
+  Ending finish(std::uint64_t file_size, std::uint64_t) override {
+    return {refresh(file_size), std::nullopt};
+  }
 
  private:
   Bytes front(std::uint64_t data_size) const;

@@ -343,9 +343,6 @@ Placed place(const Items& items, const PacketTrack& track, bool may_be_ahead) {
       out.missing += cut ? 0 : 1;
       continue;
     }
-    if (track.packets[look].begin >= track.length) {
-      continue;
-    }
     out.packets++;
     std::int64_t& worst = item.begin - end > 4800 ? out.first : out.inside;
     worst = std::max(worst, std::abs(track.packets[look].begin - item.begin));

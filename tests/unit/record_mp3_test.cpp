@@ -63,7 +63,7 @@ TEST_F(Mp3, PiecesMakeTheWhole) {
     append_frame();
   }
   Bytes again = file_;
-  for (const Patch& p : mp3_.finish(file_.size(), 500 * 1152 - Mp3File::encoder_delay)) {
+  for (const Patch& p : mp3_.finish(file_.size(), 500 * 1152 - Mp3File::encoder_delay).patches) {
     std::copy(p.bytes.begin(), p.bytes.end(),
               again.begin() + static_cast<std::ptrdiff_t>(p.offset));
   }
