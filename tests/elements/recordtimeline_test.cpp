@@ -303,7 +303,8 @@ TEST_P(Timeline, EveryPacketIsWhereItWasSpoken) {
     std::fflush(stdout);
   }
   for (const auto& [kind, all] : lengths) {
-    EXPECT_EQ(all.size(), 1u) << "all tracks are of one length: " << kind;
+    EXPECT_EQ(all.size(), 1u) << "all tracks are of one length: " << kind << ", but they have "
+                              << *all.begin() << " to " << *all.rbegin() << " samples";
   }
   if (wanted("mix") && wanted("wav")) {
     const Summed mix = add_up(wavs, folder.path() + "/wav/mix.wav");
