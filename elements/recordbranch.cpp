@@ -139,7 +139,7 @@ std::int64_t RecordBranch::begin() const {
   return settings_->from_first && first_ >= 0 ? first_.load() : offset_;
 }
 
-std::uint64_t RecordBranch::samples() const {
+std::uint64_t RecordBranch::produced() const {
   return fill_ ? gst_discord_opus_fill_get_samples(fill_.get()) : samples_.load();
 }
 

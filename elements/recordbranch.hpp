@@ -42,7 +42,6 @@ class RecordBranch final : public RecordOutput {
   // speaker's first packet lies.
   std::int64_t begin() const;
 
-  std::uint64_t samples() const override;
   guint32 ssrc() const override { return ssrc_; }
   guint64 user_id() const override;
   std::string name() const override;
@@ -65,6 +64,7 @@ class RecordBranch final : public RecordOutput {
   std::string stem() const;
   // Whether the filler takes the queue's place.
   bool passes_only() const { return context_.turns != nullptr; }
+  std::uint64_t produced() const override;
   GstElement* make_entry();
   GstElement* make_queue();
   GstElement* make_fill();

@@ -20,11 +20,12 @@ class MixOutput final : public RecordOutput {
   void push(const std::vector<std::int16_t>& pcm);
   void end();
 
-  std::uint64_t samples() const override { return samples_; }
   std::string name() const override { return "mix"; }
   std::string who() const override { return "the mix"; }
 
  private:
+  std::uint64_t produced() const override { return samples_; }
+
   GstAppSrc* source_ = nullptr;  // of the bin
   std::atomic<std::uint64_t> samples_ = 0;
 };

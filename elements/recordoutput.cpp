@@ -81,6 +81,11 @@ std::uint64_t RecordOutput::bytes() const {
   return w ? w->bytes() : 0;
 }
 
+std::uint64_t RecordOutput::samples() const {
+  const std::shared_ptr<TrackWriter> w = writer();
+  return w && w->error() != 0 ? std::min(produced(), w->samples()) : produced();
+}
+
 int RecordOutput::error() const {
   const std::shared_ptr<TrackWriter> w = writer();
   return w ? w->error() : open_error_.load();

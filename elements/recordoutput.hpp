@@ -79,7 +79,8 @@ class RecordOutput : public std::enable_shared_from_this<RecordOutput> {
   std::int64_t offset() const { return offset_; }
   unsigned part() const { return part_; }
 
-  virtual std::uint64_t samples() const = 0;  // of the track
+  // Of the track; of one that could not be written on, what is in the file.
+  std::uint64_t samples() const EXCLUDES(mutex_);
   GstClockTime duration() const { return gst_util_uint64_scale(samples(), GST_SECOND, 48000); }
   virtual guint32 ssrc() const { return 0; }
   virtual guint64 user_id() const { return 0; }
@@ -88,6 +89,7 @@ class RecordOutput : public std::enable_shared_from_this<RecordOutput> {
   virtual std::string who() const = 0;
 
  protected:
+  virtual std::uint64_t produced() const = 0;  // samples
   // Before the bin stops: nothing more comes to it, for what a stopped one refuses nobody counts.
   virtual void unlink() {}
   // The last call before the bin goes.

@@ -59,6 +59,7 @@ bool TrackWriter::append(ByteSpan piece, std::uint64_t encoded_samples) {
     return false;
   }
   size_ = before + front.size() + piece.size();
+  samples_ = container_->samples(size_);
   apply(container_->refresh(size_));
   return error_ == 0;
 }

@@ -21,7 +21,7 @@ class Disk {
 };
 using DiskPtr = std::shared_ptr<Disk>;
 
-// One thread writes; `bytes` and `error` are for any.
+// One thread writes; `bytes`, `samples` and `error` are for any.
 class TrackWriter {
  public:
   TrackWriter(RecordFile file, std::unique_ptr<record::Container> container, DiskPtr disk);
@@ -46,6 +46,8 @@ class TrackWriter {
   bool has_content() const { return container_->has_sound(size_); }
   // Whether the encoder has written anything yet.
   bool begun() const { return size_ > head_; }
+  // How much sound is in the file.
+  std::uint64_t samples() const { return samples_; }
   // errno of the write that failed, 0 while none has.
   int error() const { return error_; }
 
@@ -58,6 +60,7 @@ class TrackWriter {
   DiskPtr disk_;
   std::uint64_t head_ = 0;
   std::atomic<std::uint64_t> size_ = 0;
+  std::atomic<std::uint64_t> samples_ = 0;
   std::atomic<int> error_ = 0;
 };
 

@@ -52,6 +52,8 @@ class Container {
   virtual void overwritten(std::uint64_t /*offset*/, ByteSpan /*piece*/) {}
   // Whether any sound is in the file, not only what comes before it.
   virtual bool has_sound(std::uint64_t file_size) const = 0;
+  // How much sound is in a file that ends with the last piece, at 48 kHz.
+  virtual std::uint64_t samples(std::uint64_t file_size) const = 0;
   // What makes a file of `file_size` bytes right as it is now, all earlier patches being in it.
   virtual Patches refresh(std::uint64_t file_size) = 0;
   // The same once nothing follows and the track is `samples` long.

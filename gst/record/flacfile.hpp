@@ -13,6 +13,7 @@ class FlacFile final : public Container {
   bool has_sound(std::uint64_t file_size) const override {
     return first_end_ != 0 && file_size >= first_end_;
   }
+  std::uint64_t samples(std::uint64_t) const override { return samples_; }
   Patches refresh(std::uint64_t file_size) override;
   Ending finish(std::uint64_t file_size, std::uint64_t samples) override;
 

@@ -181,6 +181,11 @@ Patches Mp3File::refresh(std::uint64_t file_size) {
   return out;
 }
 
+std::uint64_t Mp3File::samples(std::uint64_t) const {
+  const std::uint64_t all = frames_ * samples_per_frame_;
+  return all > encoder_delay ? (all - encoder_delay) * 48000 / rate_ : 0;
+}
+
 Ending Mp3File::finish(std::uint64_t file_size, std::uint64_t samples) {
   if (frame_.empty() || file_size < info_at_ + bytes_) {
     return {};

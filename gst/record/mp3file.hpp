@@ -16,6 +16,7 @@ class Mp3File final : public Container {
   bool has_sound(std::uint64_t file_size) const override {
     return !frame_.empty() && file_size > info_at_ + frame_.size();
   }
+  std::uint64_t samples(std::uint64_t file_size) const override;
   Patches refresh(std::uint64_t file_size) override;
   Ending finish(std::uint64_t file_size, std::uint64_t samples) override;
 

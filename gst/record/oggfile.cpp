@@ -112,6 +112,11 @@ Bytes OggFile::before(ByteSpan piece, std::uint64_t file_size, std::uint64_t) {
   return {};
 }
 
+std::uint64_t OggFile::samples(std::uint64_t) const {
+  const std::uint64_t granule = count_ == 0 ? 0 : pages_[(count_ - 1) % kept].granule;
+  return granule > pre_skip_ ? granule - pre_skip_ : 0;
+}
+
 Ending OggFile::finish(std::uint64_t file_size, std::uint64_t samples) {
   const std::uint64_t wanted = samples + pre_skip_;
   const auto page = [this](std::uint64_t n) -> Page& { return pages_[n % kept]; };

@@ -16,6 +16,7 @@ class OggFile final : public Container {
   bool has_sound(std::uint64_t file_size) const override {
     return sound_at_ != 0 && file_size > sound_at_;
   }
+  std::uint64_t samples(std::uint64_t file_size) const override;
   Patches refresh(std::uint64_t) override { return {}; }  // each page stands for itself
   // Cuts what lies beyond `samples` off: whole pages and packets, and the rest by the granule
   // position of the page that is last then.

@@ -79,6 +79,10 @@ Bytes WavFile::front(std::uint64_t data_size) const {
   return out;
 }
 
+std::uint64_t WavFile::samples(std::uint64_t file_size) const {
+  return file_size < head_size ? 0 : (file_size - head_size) / frame_size;
+}
+
 Patches WavFile::refresh(std::uint64_t file_size) {
   if (file_size < head_size) {
     return {};

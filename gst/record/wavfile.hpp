@@ -16,6 +16,7 @@ class WavFile final : public Container {
   Bytes head() override { return front(0); }
   Bytes before(ByteSpan, std::uint64_t, std::uint64_t) override { return {}; }
   bool has_sound(std::uint64_t file_size) const override { return file_size > head_size; }
+  std::uint64_t samples(std::uint64_t file_size) const override;
   Patches refresh(std::uint64_t file_size) override;
   Ending finish(std::uint64_t file_size, std::uint64_t) override {
     return {refresh(file_size), std::nullopt};
