@@ -3,6 +3,7 @@
 
 #include "config.h"
 #include "discord/gstptr.hpp"
+#include "elements/recordname.hpp"
 #include "media/opus_packet.hpp"
 #include "media/timeline.hpp"
 #include "record/opustrack.hpp"
@@ -78,11 +79,6 @@ CapsPtr opus_caps() {
   return caps;
 }
 
-std::string valid_utf8(const std::string& text) {
-  const GCharPtr valid(g_utf8_make_valid(text.data(), static_cast<gssize>(text.size())));
-  return valid.get();
-}
-
 class Cook {
  public:
   Cook(ByteSpan file, const std::set<std::uint64_t>& only)
@@ -137,7 +133,7 @@ void Cook::add_track(const record::JournalSpeakerKey& key, const record::Journal
   g_object_set(track.source.get(), "caps", caps.get(), "format", GST_FORMAT_TIME, "block", TRUE,
                "max-bytes", max_waiting_bytes, "max-buffers", max_waiting, nullptr);
   gst_bin_add(GST_BIN(pipeline_.get()), track.source.get());
-  const std::string title = valid_utf8(speaker_title(key, speaker.name));
+  const std::string title = tag_text(speaker_title(key, speaker.name));
   // matroskamux names the track by its title.
   GstTagList* tags = gst_tag_list_new(GST_TAG_TITLE, title.c_str(), nullptr);
   if (key.user_id != 0) {
@@ -195,7 +191,7 @@ void Cook::set_chapters() {
     gst_toc_entry_set_start_stop_times(chapter, static_cast<gint64>(time_of(from)),
                                        static_cast<gint64>(time_of(to)));
     const std::string label =
-        marks[i].text.empty() ? "Mark " + std::to_string(i + 1) : valid_utf8(marks[i].text);
+        marks[i].text.empty() ? "Mark " + std::to_string(i + 1) : tag_text(marks[i].text);
     gst_toc_entry_set_tags(chapter, gst_tag_list_new(GST_TAG_TITLE, label.c_str(), nullptr));
     gst_toc_entry_append_sub_entry(edition, chapter);
   }

@@ -152,7 +152,8 @@ std::optional<std::string> RecordBranch::build(const RecordFolder& folder,
   const bool passes = to_file && settings_->format == Format::ogg;
   if (to_file) {
     const guint64 id = user_id();
-    const record::TrackTags tags{name(), id != 0 ? std::to_string(id) : std::string(), ""};
+    const record::TrackTags tags{tag_text(name()), id != 0 ? std::to_string(id) : std::string(),
+                                 ""};
     if (auto problem = open_file(folder, stem(), tags)) {
       return problem;
     }

@@ -1,5 +1,7 @@
 #include "elements/recordname.hpp"
 
+#include "discord/gstptr.hpp"
+
 #include <glib.h>
 
 namespace discord {
@@ -59,6 +61,17 @@ std::string safe_name(std::string_view any, std::size_t max_bytes) {
   }
   while (!out.empty() && (out.back() == '.' || out.back() == '_')) {
     out.pop_back();
+  }
+  return out;
+}
+
+std::string tag_text(std::string_view any) {
+  const GCharPtr valid(g_utf8_make_valid(any.data(), static_cast<gssize>(any.size())));
+  std::string out;
+  for (const gchar* p = valid.get(); *p != '\0'; p = g_utf8_next_char(p)) {
+    if (g_unichar_iscntrl(g_utf8_get_char(p)) == FALSE) {
+      out.append(p, static_cast<const gchar*>(g_utf8_next_char(p)));
+    }
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #include "elements/gstdiscordssrcdemuxpad.h"
 #include "elements/lostevents.hpp"
 #include "elements/outputbatch.hpp"
+#include "elements/recordname.hpp"
 #include "media/opus_packet.hpp"
 
 #include <gst/rtp/gstrtpbuffer.h>
@@ -96,8 +97,8 @@ void SpeakerPads::Speaker::push_tags() const {
                      std::to_string(user_id).c_str(), nullptr);
   }
   const GCharPtr name(gst_discord_ssrc_demux_pad_dup_name(own_pad()));
-  if (name && name.get()[0] != '\0') {
-    gst_tag_list_add(tags, GST_TAG_MERGE_REPLACE, GST_TAG_TITLE, name.get(), nullptr);
+  if (const std::string title = name ? tag_text(name.get()) : std::string(); !title.empty()) {
+    gst_tag_list_add(tags, GST_TAG_MERGE_REPLACE, GST_TAG_TITLE, title.c_str(), nullptr);
   }
   if (gst_tag_list_is_empty(tags)) {
     gst_tag_list_unref(tags);
