@@ -1,23 +1,19 @@
-// The journal of discordrecordsink, its writer on bad disks, and what is cooked from it.
-#include "elements/cook.hpp"
+// The journal of discordrecordsink and its writer on bad disks.
 #include "elements/journalwriter.hpp"
 #include "feeder.hpp"
 #include "record/journal_summary.hpp"
-#include "record/opustrack.hpp"
+#include "temp_folder.hpp"
 #include "track_reader.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -26,35 +22,11 @@ namespace {
 using namespace discord;
 using namespace discord::test;
 using namespace std::chrono_literals;
-namespace fs = std::filesystem;
 
 Bytes read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   return Bytes(std::istreambuf_iterator<char>(in), {});
 }
-
-class TempFolder {
- public:
-  TempFolder() {
-    gchar* made = g_dir_make_tmp("discord-journal-XXXXXX", nullptr);
-    path = made;
-    g_free(made);
-  }
-  ~TempFolder() { fs::remove_all(path); }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-
-  std::vector<fs::path> files(const std::string& extension) const {
-    std::vector<fs::path> found;
-    for (const auto& entry : fs::recursive_directory_iterator(path)) {
-      if (entry.is_regular_file() && entry.path().extension() == extension) {
-        found.push_back(entry.path());
-      }
-    }
-    return found;
-  }
-  fs::path path;
-};
 
 // --- the writer ---
 
@@ -543,209 +515,6 @@ TEST_F(Journal, MkaIsMadeWhenTheStateGoesDown) {
   two_speakers();
   feeder_.stop();
   EXPECT_EQ(temp_.files(".mka").size(), 1u);
-}
-
-void write_journal(const fs::path& where, const Bytes& journal) {
-  std::ofstream(where / "x.journal", std::ios::binary)
-      .write(reinterpret_cast<const char*>(journal.data()),
-             static_cast<std::streamsize>(journal.size()));
-}
-
-// The Matroska file of a journal with these bytes.
-Result<CookedFile, std::string> cook(const fs::path& where, const Bytes& journal) {
-  write_journal(where, journal);
-  const auto folder = open_record_folder(where.string());
-  return folder.ok() ? cook_matroska(where / "x.journal", *folder, "x") : Failure{folder.error()};
-}
-
-// An hour in which one speaks at the start and one at the end: neither fills the memory.
-TEST(Cook, TracksOfVeryDifferentTimes) {
-  TempFolder temp;
-  Bytes file;
-  record::JournalEncoder encoder(1);
-  encoder.append(record::JournalSession{}, file);
-  const Bytes opus = {0x78, 1, 2, 3};
-  const auto speak = [&](std::uint64_t user, std::int64_t from) {
-    for (int i = 0; i < 500; i++) {
-      record::JournalPacket p;
-      p.sample = from + i * 960;
-      p.user_id = user;
-      p.ssrc = static_cast<std::uint32_t>(user);
-      p.opus = opus;
-      encoder.append(p, file);
-    }
-  };
-  const std::int64_t hour = std::int64_t{48000} * 3600;
-  speak(7, 0);
-  speak(9, hour - 500 * 960);
-  const auto cooked = cook(temp.path, file);
-  ASSERT_TRUE(cooked.ok()) << cooked.error();
-  EXPECT_EQ(cooked->duration, 3600 * GST_SECOND);
-  EXPECT_EQ(cooked->tracks, 2u);
-  EXPECT_LT(fs::file_size(cooked->path), 3u << 20);
-}
-
-// A track that was full waited for the silence of another, which was only made when more had been
-// read: the largest packets there are made the recorder wait for ever.
-TEST(Cook, TheLargestPacketsDoNotWaitForASilentTrack) {
-  TempFolder temp;
-  Bytes file;
-  record::JournalEncoder encoder(1);
-  encoder.append(record::JournalSession{}, file);
-  Bytes opus(1276, 0x55);
-  opus[0] = 28 << 3;  // one frame of 2.5 ms
-  for (const std::uint64_t user : {7, 9}) {
-    const std::int64_t seconds = user == 7 ? 1 : 30;
-    for (std::int64_t sample = 0; sample < 48000 * seconds; sample += 120) {
-      record::JournalPacket p;
-      p.sample = sample;
-      p.user_id = user;
-      p.ssrc = static_cast<std::uint32_t>(user);
-      p.opus = opus;
-      encoder.append(p, file);
-    }
-  }
-  const auto cooked = cook(temp.path, file);
-  ASSERT_TRUE(cooked.ok()) << cooked.error();
-  EXPECT_EQ(cooked->duration, 30 * GST_SECOND);
-}
-
-// What nobody said was put into one track's queue before the others heard of it: for three days two
-// million packets of two bytes, more than 2 GB.
-TEST(Cook, LongSilenceTakesNoMemory) {
-  TempFolder temp;
-  Bytes file;
-  record::JournalEncoder encoder(1);
-  encoder.append(record::JournalSession{}, file);
-  const Bytes opus = {0x78, 1, 2, 3};
-  const std::int64_t pause = std::int64_t{48000} * 3600 * 12;
-  for (const std::uint64_t user : {7, 9}) {
-    record::JournalPacket p;
-    p.sample = user == 7 ? 0 : pause;
-    p.user_id = user;
-    p.ssrc = static_cast<std::uint32_t>(user);
-    p.opus = opus;
-    encoder.append(p, file);
-  }
-  // Of a loss that is told of before anybody came so far, likewise.
-  encoder.append(record::JournalLoss{pause / 2, 960, 7, 7, 0, 1}, file);
-  rusage before;
-  getrusage(RUSAGE_SELF, &before);
-  const auto cooked = cook(temp.path, file);
-  ASSERT_TRUE(cooked.ok()) << cooked.error();
-  EXPECT_EQ(cooked->duration, 12 * 3600 * GST_SECOND + 20 * GST_MSECOND);
-  rusage after;
-  getrusage(RUSAGE_SELF, &after);
-  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 300 << 10)
-      << "kB; 32768 packets wait in each track";
-}
-
-// The sink fails in one track's thread; the reader waited for ever for room in another's queue.
-TEST(Cook, AFullDiskIsToldOf) {
-  TempFolder temp;
-  Bytes file;
-  record::JournalEncoder encoder(1);
-  encoder.append(record::JournalSession{}, file);
-  Bytes opus(100, 0x55);
-  opus[0] = 28 << 3;  // 2.5 ms
-  for (std::int64_t i = 0; i < 80000; i++) {
-    for (const std::uint32_t user : {7u, 9u}) {
-      if (user == 9 || i < 400) {
-        record::JournalPacket p;
-        p.sample = i * 120;
-        p.user_id = user;
-        p.ssrc = user;
-        p.opus = opus;
-        encoder.append(p, file);
-      }
-    }
-  }
-  write_journal(temp.path, file);
-  rlimit before;
-  getrlimit(RLIMIT_FSIZE, &before);
-  const rlimit small = {64 << 10, before.rlim_max};
-  const auto old = std::signal(SIGXFSZ, SIG_IGN);
-  setrlimit(RLIMIT_FSIZE, &small);
-  const auto folder = open_record_folder(temp.path.string());
-  const auto cooked = cook_matroska(temp.path / "x.journal", *folder, "x");
-  setrlimit(RLIMIT_FSIZE, &before);
-  std::signal(SIGXFSZ, old);
-  EXPECT_FALSE(cooked.ok());
-  EXPECT_TRUE(temp.files(".mka").empty()) << "what is half a file is taken away";
-}
-
-// A position that damage made is not filled up to.
-TEST(Cook, APacketOfAnotherCenturyIsLeftOut) {
-  TempFolder temp;
-  Bytes file;
-  record::JournalEncoder encoder(1);
-  encoder.append(record::JournalSession{}, file);
-  const Bytes opus = {0x78, 1, 2, 3};
-  constexpr std::int64_t century = std::int64_t{1} << 47;
-  for (const std::int64_t sample :
-       {std::int64_t{0}, century, std::numeric_limits<std::int64_t>::min(), std::int64_t{960}}) {
-    for (const std::uint32_t user : {7u, 9u}) {
-      record::JournalPacket p;
-      p.sample = sample;
-      p.user_id = user;
-      p.ssrc = user;
-      p.opus = opus;
-      encoder.append(p, file);
-      encoder.append(record::JournalLoss{sample, 960, user, user, 0, 1}, file);
-    }
-  }
-  const auto cooked = cook(temp.path, file);
-  ASSERT_TRUE(cooked.ok()) << cooked.error();
-  EXPECT_LT(fs::file_size(cooked->path), 20u << 10);
-}
-
-// Of a sender whose clock was 200 ppm fast no packet was ever left out, so that after an hour all
-// it said lay 34361 samples late, where the Ogg file of the same call had it in its place.
-TEST(Cook, AFastSenderThatNeverPausesKeepsItsPlace) {
-  TempFolder temp;
-  Bytes file;
-  record::JournalEncoder encoder(1);
-  encoder.append(record::JournalSession{}, file);
-  constexpr std::int64_t step = 954;  // 6250 ppm: a minute is as telling as half an hour
-  std::vector<Bytes> packets;
-  for (std::uint32_t i = 0; i < 3000; i++) {
-    packets.push_back(
-        {0x78, 1, 2, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)});
-    record::JournalPacket p;
-    p.sample = i * step;
-    p.user_id = 7;
-    p.ssrc = 7;
-    p.opus = packets.back();
-    encoder.append(p, file);
-  }
-  const auto cooked = cook(temp.path, file);
-  ASSERT_TRUE(cooked.ok()) << cooked.error();
-  auto tracks = read_mka(cooked->path);
-  const PacketTrack& track = tracks["user 7"];
-  std::size_t found = 0;
-  for (const auto& p : track.packets) {
-    const auto packet = std::find(packets.begin(), packets.end(), p.bytes);
-    if (packet != packets.end()) {
-      const std::int64_t place = (packet - packets.begin()) * step;
-      EXPECT_LE(std::abs(p.begin - place), record::OpusTrack::most_off + 960);
-      found++;
-    }
-  }
-  // What is too much is all that is left out: 6 samples of each packet, less what it may be ahead.
-  EXPECT_GE(found, 3000u - 3000 * 6 / 960);
-  EXPECT_LT(found, 3000u);
-}
-
-TEST(Cook, SaysWhatIsNoJournal) {
-  TempFolder temp;
-  std::ofstream(temp.path / "x.journal") << "no journal at all";
-  auto folder = open_record_folder(temp.path.string());
-  ASSERT_TRUE(folder.ok());
-  EXPECT_FALSE(cook_matroska(temp.path / "x.journal", *folder, "x").ok());
-  EXPECT_FALSE(cook_matroska(temp.path / "none", *folder, "x").ok());
-  fs::create_symlink(temp.path / "x.journal", temp.path / "link");
-  EXPECT_FALSE(cook_matroska(temp.path / "link", *folder, "x").ok());
-  EXPECT_TRUE(temp.files(".mka").empty());
 }
 
 }  // namespace
