@@ -419,8 +419,9 @@ BufferPtr rtp(std::uint32_t ssrc, std::size_t number, ByteSpan opus) {
   return buffer;
 }
 
-// Two people who take turns, ten seconds each.
-void stop(const std::vector<corpus::Talk>& talks, const char* format, std::size_t minutes) {
+// People who take turns, ten seconds each.
+void stop(const std::vector<corpus::Talk>& talks, const char* format, std::size_t people,
+          std::size_t minutes) {
   const Folder folder;
   Line line("discordrecordsink name=record flat=true location=" + folder.path().string() +
                 " format=" + format,
@@ -428,17 +429,21 @@ void stop(const std::vector<corpus::Talk>& talks, const char* format, std::size_
             false);
   const double wrote = proc("io", "wchar");
   for (std::size_t i = 0; i < minutes * 3000; ++i) {
-    const std::size_t who = i / 500 % 2;
-    line.push(
-        rtp(100 + static_cast<std::uint32_t>(who), i, talks[who][i % talks[who].size()]).release());
+    const std::size_t who = i / 500 % people;
+    line.push(rtp(100 + static_cast<std::uint32_t>(who), i,
+                  talks[who % talks.size()][i % talks[0].size()])
+                  .release());
   }
   line.settle();
+  const double rss = proc("status", "VmRSS");
   const double began = wall();
   line.finish();
   const double took = wall() - began;
+  const double more = proc("status", "VmRSS") - rss;
   const double bytes = folder.bytes();
-  std::printf("| %s | %zu | %.1f | %.1f | %.2f | %.0f |\n", format, minutes, took * 1e3,
-              bytes / 1e6, (proc("io", "wchar") - wrote) / bytes, bytes / took / 1e6);
+  std::printf("| %s | %zu | %zu | %.1f | %.1f | %.2f | %.0f | %.1f |\n", format, people, minutes,
+              took * 1e3, bytes / 1e6, (proc("io", "wchar") - wrote) / bytes, bytes / took / 1e6,
+              more / 1024);
   std::fflush(stdout);
 }
 
@@ -534,14 +539,19 @@ int main(int argc, char** argv) {
   }
   if (wants("stop")) {
     std::puts(
-        "\n## From the stop to finished files, two speakers\n\n"
-        "| format | minutes | ms | MB | bytes written / bytes of the files | MB/s |\n"
-        "|---|---|---|---|---|---|");
+        "\n## From the stop to finished files\n\n"
+        "| format | speakers | minutes | ms | MB | bytes written / bytes of the files | MB/s | "
+        "MiB more |\n|---|---|---|---|---|---|---|---|");
     for (const char* format : formats) {
       for (const std::size_t minutes : {1, 10, 60}) {
         if (chosen(format)) {
-          stop(*talks, format, minutes);
+          stop(*talks, format, 2, minutes);
         }
+      }
+    }
+    for (const std::size_t people : {20, 100}) {
+      if (chosen("mka")) {
+        stop(*talks, "mka", people, 10);
       }
     }
   }
