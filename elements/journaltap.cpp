@@ -53,9 +53,11 @@ Result<std::unique_ptr<JournalTap>, std::string> JournalTap::create(GstElement* 
   JournalWriter::Settings settings;
   settings.trouble = [owner](bool works, const std::string& sentence) {
     if (works) {
-      GST_ELEMENT_INFO(owner, RESOURCE, WRITE, ("%s", sentence.c_str()), (nullptr));
+      GST_ELEMENT_INFO_WITH_DETAILS(owner, RESOURCE, WRITE, ("%s", sentence.c_str()), (nullptr),
+                                    ("journal", G_TYPE_BOOLEAN, TRUE, nullptr));
     } else {
-      GST_ELEMENT_WARNING(owner, RESOURCE, WRITE, ("%s", sentence.c_str()), (nullptr));
+      GST_ELEMENT_WARNING_WITH_DETAILS(owner, RESOURCE, WRITE, ("%s", sentence.c_str()), (nullptr),
+                                       ("journal", G_TYPE_BOOLEAN, TRUE, nullptr));
     }
   };
   auto writer = JournalWriter::create(folder, std::move(settings));

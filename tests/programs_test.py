@@ -385,6 +385,22 @@ class Programs(unittest.TestCase):
             row = next(line for line in table.splitlines() if line.startswith(name))
             self.assertRegex(row, r"arrived, [1-9][0-9]* not written")
 
+    def test_a_journal_that_waited_for_the_disk_has_lost_nothing(self):
+        """The exit status said that packets were missing."""
+        self.call()
+        disk = self.small_disk(2000)
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(1960 << 10))
+        recorder = self.spawn(RECORD, "-c", self.credentials, "-o", disk / "out", "--flat", "-f", "mka",
+                              "--json", "--max-duration", "60s", stdin=subprocess.PIPE)
+        lines = Lines(recorder)
+        self.assertIn("journal", lines.wait("warning")["text"])
+        ballast.unlink()
+        self.assertIn("again", lines.wait("info")["text"])
+        recorder.send_signal(signal.SIGINT)
+        self.assertEqual(lines.wait("end")["status"], 0)
+        self.assertEqual(recorder.wait(timeout=PATIENCE), 0)
+
     def test_rebuilding_onto_a_full_disk_fails_and_says_who_is_missing(self):
         self.recorded()
         disk = self.small_disk(100)

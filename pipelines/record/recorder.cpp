@@ -67,7 +67,7 @@ pipelines::Chain Recorder::chain() const {
 }
 
 std::uint64_t Recorder::missing() const {
-  return view_.missing() + warnings_;
+  return view_.missing() + warnings_ + (journal_fails_ ? 1 : 0);
 }
 
 // --- what is said ---
@@ -293,10 +293,16 @@ void Recorder::hear(GstMessage* message) {
     case GST_MESSAGE_WARNING: {
       gst_message_parse_warning(message, &raw, nullptr);
       const GErrorPtr error(raw);
-      // A recorder's warning means that something is not in a file.
-      if (elements_.record && (GST_MESSAGE_SRC(message) == GST_OBJECT(elements_.record.get()) ||
-                               gst_object_has_as_ancestor(GST_MESSAGE_SRC(message),
-                                                          GST_OBJECT(elements_.record.get())))) {
+      const GstStructure* details = nullptr;
+      gst_message_parse_warning_details(message, &details);
+      // A recorder's warning means that something is not in a file. A journal waits for the disk,
+      // and counts what it cannot keep.
+      if (details != nullptr && gst_structure_has_field(details, "journal")) {
+        journal_fails_ = true;
+      } else if (elements_.record &&
+                 (GST_MESSAGE_SRC(message) == GST_OBJECT(elements_.record.get()) ||
+                  gst_object_has_as_ancestor(GST_MESSAGE_SRC(message),
+                                             GST_OBJECT(elements_.record.get())))) {
         warnings_++;
       }
       g_printerr("Warning: %s\n", error->message);
@@ -307,6 +313,10 @@ void Recorder::hear(GstMessage* message) {
     case GST_MESSAGE_INFO: {
       gst_message_parse_info(message, &raw, nullptr);
       const GErrorPtr error(raw);
+      const GstStructure* details = nullptr;
+      gst_message_parse_info_details(message, &details);
+      journal_fails_ =
+          journal_fails_ && (details == nullptr || !gst_structure_has_field(details, "journal"));
       say(error->message);
       event({{"event", "info"}, {"text", valid(error->message)}});
       break;

@@ -108,6 +108,7 @@ class Recorder {
   gint64 next_line_ = 0;
   unsigned marks_ = 0;
   unsigned warnings_ = 0;
+  bool journal_fails_ = false;  // and has not gone on yet
   bool terminal_ = false;
   bool keys_ = false;
   bool stopping_ = false;

@@ -221,8 +221,7 @@ int run_erase(const Arguments& a) {
   for (const std::string& path : done->shared) {
     g_printerr(
         "%s holds everybody, and is as it was: delete it. Where there is a journal, "
-        "discord-recover "
-        "makes it again.\n",
+        "discord-recover makes it again.\n",
         path.c_str());
   }
   if (!done->overwritten) {
