@@ -39,8 +39,8 @@ struct MediaKeys {
     Deadline expires;  // set when it has been superseded for certain
   };
 
-  // DAVE is in force or about to be: a frame needs its user and a key. False in a call at version
-  // 0.
+  // DAVE is in force or about to be: a frame needs its user and a key. False only in a call at
+  // version 0 that is taken as it is: frames are then delivered unopened.
   bool active = false;
   // Frames without encryption are delivered, for good or until this time.
   bool passthrough = false;

@@ -431,9 +431,11 @@ Deadline Session::next_deadline() const noexcept {
 void Session::publish(Out& out) {
   auto keys = std::make_shared<MediaKeys>();
   keys->epochs = epochs_.entries();
-  // Until the description comes, everything waits; a group on its way up counts as encryption.
+  // Until the description comes, everything waits; a group on its way up counts as encryption. A
+  // call that was refused keeps asking for keys, which there are none of: what comes until the
+  // connection is closed is not heard.
   keys->active =
-      !failed_ && (!described_ || version_ > 0 || prepared_version_ > 0 || !epochs_.empty());
+      failed_ || !described_ || version_ > 0 || prepared_version_ > 0 || !epochs_.empty();
   keys->passthrough =
       described_ && !failed_ && (version_ == 0 || downgrade_until_ || passthrough_until_);
   if (version_ > 0) {

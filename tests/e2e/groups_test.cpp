@@ -301,7 +301,16 @@ TEST_F(Groups, ThirtyJoinWithinASecondByOurCommits) {
   expect_agreement(call);
   EXPECT_EQ(call.e2ee.back().members.size(), 32u);
   EXPECT_EQ(call.dave.counters.recoveries, 0u);
-  EXPECT_EQ(call.files.size(), 31u);
+  // On a slow machine a guest can come back after its last words.
+  std::set<std::uint64_t> heard;
+  for (const SpeakerTruth& speaker : call.truth) {
+    if (std::ranges::any_of(speaker.records, [](const FrameRecord& r) {
+          return r.delivered() && r.openable && r.kind == Packet::Kind::speech;
+        })) {
+      heard.insert(speaker.user_id);
+    }
+  }
+  EXPECT_EQ(call.files.size(), heard.size()) << "one file for each who could be heard";
 }
 
 TEST_F(Groups, TheVerificationCodeIsTheOneTheOtherSideHas) {

@@ -52,6 +52,7 @@ TEST(DavePolicy, RequiredRefusesVersionZero) {
   Client& c = g.join(1, false, Policy::required);
   ASSERT_TRUE(c.failure);
   EXPECT_EQ(c.failure->kind, FailKind::version_refused);
+  EXPECT_TRUE(c.opener.active()) << "or frames would pass unopened";
   EXPECT_EQ(c.hear(2, plain), FrameOutcome::not_a_frame) << "and nothing is heard any more";
   c.session.on_session_description(1, g.now, c.out);
   EXPECT_TRUE(c.out.empty()) << "nothing after the failure";
@@ -100,6 +101,8 @@ TEST(DavePolicy, DowngradeInTheMiddleEndsTheCall) {
   for (Client* c : g.present()) {
     ASSERT_TRUE(c->failure);
     EXPECT_EQ(c->failure->kind, FailKind::downgrade_refused);
+    EXPECT_TRUE(c->opener.active()) << "or frames would pass unopened until the end";
+    EXPECT_EQ(c->hear(2, plain), FrameOutcome::not_a_frame);
   }
 }
 
