@@ -369,7 +369,7 @@ bool Recording::start(const RecordSettings& settings, GstElement* encoder) {
   Result<RecordFolder, std::string> folder = folder_for(settings, folder_name_);
   if (!folder.ok()) {
     GST_ELEMENT_ERROR(bin_, RESOURCE, OPEN_WRITE,
-                      ("%s Set location to a folder you may write to.", folder.error().c_str()),
+                      ("%s Choose a folder you may write to.", folder.error().c_str()),
                       (nullptr));
     return false;
   }

@@ -24,7 +24,7 @@ bool can_record(GstElement* element, const RecordSettings& settings) {
   const Result<RecordFolder, std::string> folder = open_record_folder(settings.location);
   if (!folder.ok()) {
     GST_ELEMENT_ERROR(element, RESOURCE, OPEN_WRITE,
-                      ("%s Set location to a folder you may write to.", folder.error().c_str()),
+                      ("%s Choose a folder you may write to.", folder.error().c_str()),
                       (nullptr));
     return false;
   }

@@ -447,10 +447,11 @@ class NonsenseLog {
  public:
   NonsenseLog() {
     gst_debug_set_threshold_for_name("discordvoicesrc", GST_LEVEL_WARNING);
-    gst_debug_add_log_function(on_log, this, nullptr);
+    // In brackets, it is the function: the macros compare it in a way that is not ISO C++.
+    (gst_debug_add_log_function)(on_log, this, nullptr);
   }
   ~NonsenseLog() {
-    gst_debug_remove_log_function(on_log);
+    (gst_debug_remove_log_function)(on_log);
     gst_debug_unset_threshold_for_name("discordvoicesrc");
   }
   // Sentences to how often they were logged.
